@@ -1,0 +1,1 @@
+"""Footage goes in, the moments worth keeping come out as clips."""

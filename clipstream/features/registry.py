@@ -1,0 +1,86 @@
+"""Which features there are, and which of them a run uses."""
+
+import importlib
+import pkgutil
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import cast
+
+from clipstream.errors import FeatureUnavailableError, UsageError
+from clipstream.features.base import Feature
+from clipstream.results import FeatureInfo
+from clipstream.settings import Settings
+
+__all__ = ["Selection", "feature_names", "select_features"]
+
+ENTRY_POINT_GROUP = "clipstream.features"
+_NOT_FEATURES = frozenset({"base", "registry"})
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The features of a run.
+
+    Attributes:
+        features: What is used, in order of name.
+        left_out: Features that would be used by default but cannot, and why.
+        infos: The same features as plain data, with the weights of this run.
+    """
+
+    features: tuple[Feature, ...]
+    left_out: tuple[tuple[str, str], ...]
+    infos: tuple[FeatureInfo, ...]
+
+
+def feature_names() -> tuple[str, ...]:
+    """Return the name of every feature that is installed, clipstream's own and others'."""
+    return tuple(sorted(_built_in() | set(_entry_points())))
+
+
+def select_features(settings: Settings) -> Selection:
+    """Make the features that `settings` asks for, or all that are available.
+
+    Raises:
+        UsageError: A feature or a weight names something that is not installed.
+        FeatureUnavailableError: A feature that was named lacks its weights or library.
+    """
+    names = feature_names()
+    for name in (*settings.features, *settings.weights):
+        if name not in names:
+            raise UsageError(f"there is no feature {name!r}; installed are {', '.join(names)}.")
+    features, left_out = [], []
+    for name in sorted(set(settings.features)) or names:
+        try:
+            features.append(_create(name, settings))
+        except FeatureUnavailableError as error:
+            if settings.features:
+                raise
+            left_out.append((name, str(error)))
+    infos = tuple(
+        FeatureInfo(feature.name, settings.weights.get(feature.name, feature.weight), feature.signals)
+        for feature in features
+    )
+    if not any(info.weight for info in infos):
+        raise UsageError(
+            f"no feature in use has a weight ({', '.join(info.name for info in infos) or 'none is available'}): "
+            "there would be nothing to score; add one such as motion or audio, or set --weight."
+        )
+    return Selection(tuple(features), tuple(left_out), infos)
+
+
+def _built_in() -> set[str]:
+    import clipstream.features as package  # noqa: PLC0415 - the package imports this module
+
+    return {module.name for module in pkgutil.iter_modules(package.__path__)} - _NOT_FEATURES
+
+
+def _entry_points() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
+
+
+def _create(name: str, settings: Settings) -> Feature:
+    if name in _built_in():
+        create = importlib.import_module(f"clipstream.features.{name}").create
+    else:
+        create = _entry_points()[name].load()
+    return cast("Feature", create(settings))

@@ -1,0 +1,1 @@
+"""Everything that touches PyAV: probing, decoding into slices, cutting."""

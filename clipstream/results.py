@@ -1,0 +1,146 @@
+"""What a run found: the light, immutable records that travel from the detector to the sink and into files."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clipstream.features.base import Signal
+from clipstream.media.slices import StreamEnd
+
+__all__ = ["FeatureInfo", "Interval", "Reason", "Row", "StreamSummary", "Window"]
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureInfo:
+    """A feature as the detector knows it: no code, only its name, its share and its numbers."""
+
+    name: str
+    weight: float
+    signals: tuple[Signal, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What the features said of one slice: under 1 KB, and the only thing that is keyed, exchanged and kept.
+
+    Attributes:
+        n: Number of the slice.
+        values: float32 bytes, one number for each signal, NaN where it is missing.
+        frames: Video frames decoded in the slice.
+        errors: Packets, frames or feature calls that failed in it.
+        end: Set on the one row that follows the last slice; its values are empty.
+    """
+
+    n: int
+    values: bytes
+    frames: int = 0
+    errors: int = 0
+    end: StreamEnd | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """An overlapping window of rows.
+
+    Attributes:
+        k: Number of the window; it begins at k × hop.
+        start_s: Where it begins, in media time.
+        end_s: Where it ends; the last windows of a stream end with it.
+        means: Mean of each signal over the rows that have it, NaN where none has.
+        peaks: Largest value of each signal.
+        frames: Video frames decoded in it.
+    """
+
+    k: int
+    start_s: Fraction
+    end_s: Fraction
+    means: tuple[float, ...]
+    peaks: tuple[float, ...]
+    frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a moment stands out: one feature, told by its strongest signal.
+
+    Attributes:
+        feature: Name of the feature.
+        label: The signal in words.
+        value: The signal at its strongest in the moment, in `unit`.
+        usual: Its median over the stream (or the trailing horizon).
+        unit: Unit of both.
+        deviations: How far above usual, in robust standard deviations (1.4826 × MAD).
+        share: Part of the moment's score that the feature gave, 0 to 1.
+    """
+
+    feature: str
+    label: str
+    value: float
+    usual: float
+    unit: str
+    deviations: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A highlight. Named by integers, so that a replay gives the same clip the same name.
+
+    Attributes:
+        stream: Name of the stream.
+        number: Its place among the stream's highlights in time, from 1.
+        start_ms: Where the clip starts, in media time.
+        end_ms: Where it ends.
+        peak_ms: Where the score is highest.
+        score: Height of the peak, in robust standard deviations above usual.
+        reasons: Why, the largest share first.
+        rank: 1 for the best of the stream; `None` while the stream still runs.
+    """
+
+    stream: str
+    number: int
+    start_ms: int
+    end_ms: int
+    peak_ms: int
+    score: float
+    reasons: tuple[Reason, ...] = ()
+    rank: int | None = None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class StreamSummary:
+    """Everything measured of one stream, given out once, when it has ended.
+
+    T is the number of slices, S of signals, F of features, K of windows.
+
+    Attributes:
+        stream: Name of the stream.
+        features: The features, in order; their signals in order are the columns of `values`.
+        values: (T, S) float32, the signals; NaN where missing.
+        feature_scores: (T, F) float32, each feature in robust standard deviations; NaN where missing.
+        scores: (T,) float32, fused and smoothed.
+        window_scores: (K,) float32.
+        window_spans_s: (K, 2) float64, start and end of each window.
+        threshold: What a window's score had to reach (its last value under a running policy).
+        floor: The absolute part of the threshold.
+        intervals: The highlights in order of time, ranked.
+        errors: Packets, frames and feature calls that failed.
+        end: How the stream ended.
+        explanation: One sentence when there is no highlight: why not.
+    """
+
+    stream: str
+    features: tuple[FeatureInfo, ...]
+    values: NDArray[np.float32]
+    feature_scores: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    window_scores: NDArray[np.float32]
+    window_spans_s: NDArray[np.float64]
+    threshold: float
+    floor: float
+    intervals: tuple[Interval, ...]
+    errors: int
+    end: StreamEnd
+    explanation: str | None = None
