@@ -99,8 +99,8 @@ class Settings:
     )
     percentile: float | None = _option(
         None,
-        "A window counts when its score is at this percentile of the stream's windows or above. Default 90; with --top or "
-        "--target-duration, which already say how much is wanted, only the floor applies.",
+        "A window counts when its score is at this percentile of the stream's windows or above. Default 90; with --top "
+        "or --target-duration, which already say how much is wanted, only the floor applies.",
         _FIND,
         minimum=0,
         maximum=100,
@@ -123,9 +123,7 @@ class Settings:
     weight: tuple[tuple[str, float], ...] = _option(
         (), "Weight of a feature in the score, as NAME=NUMBER. May be repeated.", _FIND
     )
-    smoothing: Literal["gaussian", "median", "none"] = _option(
-        "gaussian", "How the score is smoothed.", _FIND
-    )
+    smoothing: Literal["gaussian", "median", "none"] = _option("gaussian", "How the score is smoothed.", _FIND)
     smoothing_s: float = _option(
         0.5, "Standard deviation of the Gaussian, or half-width of the median.", _FIND, minimum=0, unit="s"
     )
@@ -142,9 +140,7 @@ class Settings:
     analysis_fps: float = _option(
         12.0, "Frames looked at per second of video; 0 for every frame.", _LOOK, minimum=0, unit="1/s"
     )
-    scan: bool = _option(
-        False, "Look at keyframes and sound alone: an answer about a long film in seconds.", _LOOK
-    )
+    scan: bool = _option(False, "Look at keyframes and sound alone: an answer about a long film in seconds.", _LOOK)
     out: str = _option("highlights", "Output folder.", _WRITE, shapes_result=False, short="-o")
     crf: int = _option(
         18,
@@ -153,9 +149,7 @@ class Settings:
         minimum=0,
         maximum=51,
     )
-    force: bool = _option(
-        False, "Do inputs again that are finished with the same settings.", _RUN, shapes_result=False
-    )
+    force: bool = _option(False, "Do inputs again that are finished with the same settings.", _RUN, shapes_result=False)
     workers: int = _option(
         1,
         "Worker threads; files are shared out among them.",
@@ -207,8 +201,7 @@ class Settings:
         for name in ("window_s", "hop_s"):
             if getattr(self, name) * 2 != int(getattr(self, name) * 2):
                 raise UsageError(
-                    f"{name} is {getattr(self, name):g}: windows are made of half-second slices; "
-                    "use a multiple of 0.5."
+                    f"{name} is {getattr(self, name):g}: windows are made of half-second slices; use a multiple of 0.5."
                 )
         if self.policy == "running" and (self.top is not None or self.target_duration_s is not None):
             raise UsageError(
@@ -347,9 +340,7 @@ def _describe() -> tuple[Option, ...]:
     for item in fields(Settings):
         kind, choices = _kind(item.type)
         described.append(
-            Option(
-                name=item.name, default=item.default, kind=kind, choices=choices, **_outside(item.metadata)
-            )
+            Option(name=item.name, default=item.default, kind=kind, choices=choices, **_outside(item.metadata))
         )
     return tuple(described)
 

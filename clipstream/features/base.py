@@ -37,8 +37,10 @@ class Signal:
 
 
 class Feature(Protocol):
-    """Turns slices into numbers. Stateless: what it says of a slice depends on that slice and its lead alone, so that a
-    resumed stream, a second worker or another batch size changes nothing.
+    """Turns slices into numbers.
+
+    Stateless: what it says of a slice depends on that slice and its lead alone, so that a resumed stream, a second
+    worker or another batch size changes nothing.
 
     Attributes:
         name: The feature's name, as in `--features` and in the weights.
