@@ -6,19 +6,10 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from clipstream.features.base import Signal
+from clipstream.features.base import FeatureInfo
 from clipstream.media.slices import StreamEnd
 
-__all__ = ["FeatureInfo", "Interval", "Reason", "Row", "StreamSummary", "Window"]
-
-
-@dataclass(frozen=True, slots=True)
-class FeatureInfo:
-    """A feature as the detector knows it: no code, only its name, its share and its numbers."""
-
-    name: str
-    weight: float
-    signals: tuple[Signal, ...]
+__all__ = ["Interval", "Reason", "Row", "StreamSummary", "Window"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +17,7 @@ class Row:
     """What the features said of one slice: under 1 KB, and the only thing that is keyed, exchanged and kept.
 
     Attributes:
+        stream: Name of the stream, which is also its key.
         n: Number of the slice.
         values: float32 bytes, one number for each signal, NaN where it is missing.
         frames: Video frames decoded in the slice.
@@ -33,6 +25,7 @@ class Row:
         end: Set on the one row that follows the last slice; its values are empty.
     """
 
+    stream: str
     n: int
     values: bytes
     frames: int = 0

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from clipstream.media.slices import MediaNeeds, Slice
 
-__all__ = ["Feature", "Signal"]
+__all__ = ["Feature", "FeatureInfo", "Signal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,8 @@ class Signal:
         weight: Share of the signal in its feature's score; 0 for a number that only informs.
         min_spread: The smallest change, in `unit`, worth noticing. A stream whose usual spread (scaled MAD) is smaller
             is measured with this instead, so that the trembling of a constant picture is not taken for an event.
+        boundary: The number is no level but a time: where, in seconds after the slice's start, the picture cuts to
+            another shot (NaN where it does not). Context around a highlight does not reach across it.
     """
 
     name: str
@@ -34,6 +36,16 @@ class Signal:
     unit: str
     weight: float
     min_spread: float
+    boundary: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureInfo:
+    """A feature as the detector knows it: no code, only its name, its share and its numbers."""
+
+    name: str
+    weight: float
+    signals: tuple[Signal, ...]
 
 
 class Feature(Protocol):

@@ -7,8 +7,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import cast
 
 from clipstream.errors import FeatureUnavailableError, UsageError
-from clipstream.features.base import Feature
-from clipstream.results import FeatureInfo
+from clipstream.features.base import Feature, FeatureInfo
 from clipstream.settings import Settings
 
 __all__ = ["Selection", "feature_names", "select_features"]
@@ -71,7 +70,8 @@ def select_features(settings: Settings) -> Selection:
 def _built_in() -> set[str]:
     import clipstream.features as package  # noqa: PLC0415 - the package imports this module
 
-    return {module.name for module in pkgutil.iter_modules(package.__path__)} - _NOT_FEATURES
+    modules = (module.name for module in pkgutil.iter_modules(package.__path__))
+    return {name for name in modules if not name.startswith("_")} - _NOT_FEATURES
 
 
 def _entry_points() -> dict[str, EntryPoint]:

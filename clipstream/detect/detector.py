@@ -1,0 +1,295 @@
+"""The stateful peak detector: rows and windows of one stream in, highlights and finally a summary out.
+
+Two policies share every step of the decision. `WholeDetector` keeps the rows and decides when the stream has ended;
+`RunningDetector` decides after every row, from a trailing horizon, and never takes a decision back.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clipstream.detect.moments import Moment, find_moments, merge_near
+from clipstream.detect.packed import EMPTY, PackedState, PackedTable
+from clipstream.detect.reasons import explain_none, reasons_for
+from clipstream.detect.scores import Scores, Usual, best_half_mean, best_half_means, score_rows, usual_levels
+from clipstream.detect.selection import Candidate, LengthRules, choose, extend, peak_ms
+from clipstream.features.base import FeatureInfo
+from clipstream.media.slices import StreamEnd
+from clipstream.results import Interval, Row, StreamSummary, Window
+from clipstream.settings import Settings
+from clipstream.timing import SLICE_S, slice_start, to_ms
+
+__all__ = ["Detector", "DetectorState", "RunningDetector", "WholeDetector", "detector_for"]
+
+Found = Interval | StreamSummary
+
+DEFAULT_PERCENTILE = 90.0
+
+WARM_UP_S = 10.0
+"""A running policy says nothing before it has seen this much: it would not know what is usual."""
+
+_NEVER_MS = 1 << 53
+"""An end of stream that is not known yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorState:
+    """Snapshot of a detector.
+
+    Attributes:
+        rows: The signals of every slice so far.
+        windows: First and past-the-end slice of every window so far.
+        judged: Under a running policy, the score, threshold and feature scores of the rows already judged.
+        errors: Errors counted so far.
+        decided: Rows up to here belong to highlights that were given out, or to the quiet after them.
+        intervals: The highlights that were given out.
+    """
+
+    rows: PackedState = EMPTY
+    windows: PackedState = EMPTY
+    judged: PackedState = EMPTY
+    errors: int = 0
+    decided: int = 0
+    intervals: tuple[Interval, ...] = ()
+
+
+class Detector(Protocol):
+    """Finds the highlights of one stream."""
+
+    def push(self, item: Row | Window) -> list[Found]:
+        """Take the next row or window in order; an end row gives out what is left, and the summary last."""
+        ...
+
+    def state(self) -> DetectorState:
+        """Return a copy of the state, to go on from later."""
+        ...
+
+
+def detector_for(settings: Settings, features: Sequence[FeatureInfo], state: DetectorState | None = None) -> Detector:
+    """Return the detector for the policy in `settings`, going on from `state` if there is one."""
+    kind = RunningDetector if settings.policy == "running" else WholeDetector
+    return kind(settings, features, state)
+
+
+class _Judge:
+    """What both policies do: keep rows, score them, find moments, make intervals."""
+
+    def __init__(self, settings: Settings, features: Sequence[FeatureInfo], state: DetectorState | None = None) -> None:
+        state = state or DetectorState()
+        self._settings, self._features = settings, tuple(features)
+        self._stream = ""  # the rows tell
+        signals = [signal for feature in features for signal in feature.signals]
+        self._boundaries = [column for column, signal in enumerate(signals) if signal.boundary]
+        self._rows = PackedTable(len(signals), state.rows)
+        self._windows = PackedTable(2, state.windows)
+        self._judged = PackedTable(2 + len(features), state.judged)
+        self._errors, self._decided, self._intervals = state.errors, state.decided, list(state.intervals)
+        self._window_rows = _rows(settings.window_s)
+        self._gap_rows = int(settings.merge_gap_s / SLICE_S)
+        self._rules = LengthRules(
+            before_ms=round(1000 * settings.context_before_s),
+            after_ms=round(1000 * settings.context_after_s),
+            min_ms=round(1000 * settings.min_length_s),
+            max_ms=round(1000 * settings.max_length_s),
+        )
+
+    def push(self, item: Row | Window) -> list[Found]:
+        if isinstance(item, Window):
+            self._windows.append([float(item.start_s / SLICE_S), float(item.end_s / SLICE_S)])
+            return []
+        self._stream = item.stream
+        self._errors += item.errors
+        if item.end is not None:
+            return self._finish(item.end)
+        if item.n < len(self._rows):
+            return []  # a replay after a restart
+        self._rows.append(item.values)
+        return self._decide()
+
+    def state(self) -> DetectorState:
+        return DetectorState(
+            self._rows.state(),
+            self._windows.state(),
+            self._judged.state(),
+            self._errors,
+            self._decided,
+            tuple(self._intervals),
+        )
+
+    def _decide(self) -> list[Found]:
+        raise NotImplementedError
+
+    def _finish(self, end: StreamEnd) -> list[Found]:
+        raise NotImplementedError
+
+    def _score(self, values: NDArray[np.float32]) -> tuple[Usual, Scores]:
+        usual = usual_levels(values, self._features)
+        rows = self._settings.smoothing_s / float(SLICE_S)
+        return usual, score_rows(values, self._features, usual, self._settings.smoothing, rows)
+
+    def _window_scores(self, smoothed: NDArray[np.float64], first: int = 0) -> NDArray[np.float64]:
+        """Score the windows that begin at row `first` or later; `smoothed[0]` is that row."""
+        spans = self._windows.array().astype(np.int64) - first
+        spans = spans[spans[:, 0] >= 0]
+        if not len(spans):
+            return np.zeros(0)
+        scores = np.zeros(len(spans))
+        whole = spans[:, 1] - spans[:, 0] == self._window_rows
+        if whole.any():
+            scores[whole] = best_half_means(smoothed, self._window_rows)[spans[whole, 0]]
+        for tail in np.flatnonzero(~whole):
+            scores[tail] = best_half_mean(smoothed[spans[tail, 0] : spans[tail, 1]])
+        return scores
+
+    def _threshold(self, window_scores: NDArray[np.float64]) -> float:
+        percentile = self._settings.percentile
+        if percentile is None and self._settings.top is None and self._settings.target_duration_s is None:
+            percentile = DEFAULT_PERCENTILE
+        relative = np.percentile(window_scores, percentile) if percentile is not None and len(window_scores) else 0.0
+        # Never 0: at that level everything usual would be a highlight.
+        return max(float(relative), self._settings.floor, 1e-3)
+
+    def _moments(self, smoothed: NDArray[np.float64], threshold: float) -> list[Moment]:
+        return merge_near(find_moments(smoothed, threshold, self._window_rows), self._gap_rows)
+
+    def _cuts_ms(self) -> list[int]:
+        values = self._rows.array()
+        return sorted(
+            to_ms(slice_start(int(n))) + round(1000 * float(values[n, column]))
+            for column in self._boundaries
+            for n in np.flatnonzero(~np.isnan(values[:, column]))
+        )
+
+    def _summary(self, end: StreamEnd, scored: NDArray[np.float32], threshold: float) -> StreamSummary:
+        """Sum up; `scored` is (T, 2 + F) as in `DetectorState.judged`."""
+        ranks = sorted(self._intervals, key=lambda interval: (-interval.score, interval.start_ms))
+        ranked = [replace(interval, rank=ranks.index(interval) + 1) for interval in self._intervals]
+        window_scores = self._window_scores(scored[:, 0].astype(np.float64))
+        best = float(window_scores.max()) if len(window_scores) else math.nan
+        missing = not bool(np.isfinite(self._rows.array()).any())
+        return StreamSummary(
+            stream=self._stream,
+            features=self._features,
+            values=self._rows.array().copy(),
+            feature_scores=scored[:, 2:].copy(),
+            scores=scored[:, 0].copy(),
+            window_scores=window_scores.astype(np.float32),
+            window_spans_s=self._windows.array().astype(np.float64) * float(SLICE_S),
+            threshold=threshold,
+            floor=self._settings.floor,
+            intervals=tuple(ranked),
+            errors=self._errors,
+            end=end,
+            explanation=None if ranked else explain_none(best, threshold, self._settings.floor, measured=not missing),
+        )
+
+    def _interval(self, candidate: Candidate, number: int, usual: Usual, scores: Scores, first: int = 0) -> Interval:
+        """Make a highlight of a candidate; `scores` begin at row `first`."""
+        values = self._rows.array()[first:]
+        return Interval(
+            stream=self._stream,
+            number=number,
+            start_ms=candidate.start_ms,
+            end_ms=candidate.end_ms,
+            peak_ms=peak_ms(candidate.moment),
+            score=candidate.moment.score,
+            reasons=reasons_for(_moved(candidate.moment, -first), values, scores, usual, self._features),
+        )
+
+
+class WholeDetector(_Judge):
+    """Decides when the stream has ended, measuring every moment against all of it."""
+
+    def _decide(self) -> list[Found]:
+        return []
+
+    def _finish(self, end: StreamEnd) -> list[Found]:
+        usual, scores = self._score(self._rows.array())
+        threshold = self._threshold(self._window_scores(scores.smoothed))
+        cuts = self._cuts_ms()
+        candidates = [
+            extend(moment, self._rules, to_ms(end.duration_s), cuts)
+            for moment in self._moments(scores.smoothed, threshold)
+        ]
+        target_s = self._settings.target_duration_s
+        chosen = choose(candidates, self._settings.top, None if target_s is None else round(1000 * target_s))
+        self._intervals = [
+            self._interval(candidate, number, usual, scores)
+            for number, candidate in enumerate(sorted(chosen, key=lambda item: item.start_ms), start=1)
+        ]
+        judged = np.column_stack((scores.smoothed, np.full(len(self._rows), threshold), scores.features))
+        summary = self._summary(end, judged.astype(np.float32), threshold)
+        return [*summary.intervals, summary]
+
+
+class RunningDetector(_Judge):
+    """Decides as the stream runs, measuring every moment against a trailing horizon.
+
+    A moment is given out once the score has stayed down for as long as would have merged it with another, which is
+    within one hop of its end, or when it has lasted for the longest clip.
+    """
+
+    def __init__(self, settings: Settings, features: Sequence[FeatureInfo], state: DetectorState | None = None) -> None:
+        super().__init__(settings, features, state)
+        self._horizon_rows = _rows(settings.horizon_s)
+        # Smoothing still changes a row's score for as long as its kernel reaches ahead.
+        self._lag_rows = 0 if settings.smoothing == "none" else math.ceil(2 * settings.smoothing_s / SLICE_S)
+        self._quiet_rows = self._gap_rows + max(self._lag_rows, 1)
+        self._longest_rows = max(_rows(settings.max_length_s), 1)
+
+    def _decide(self) -> list[Found]:
+        return self._given_out(ended=None)
+
+    def _finish(self, end: StreamEnd) -> list[Found]:
+        found = self._given_out(ended=end) if len(self._rows) else []
+        judged = self._judged.array()
+        threshold = float(judged[-1, 1]) if len(judged) else self._threshold(np.zeros(0))
+        return [*found, self._summary(end, judged, threshold)]
+
+    def _given_out(self, ended: StreamEnd | None) -> list[Found]:
+        first = max(len(self._rows) - self._horizon_rows, 0)
+        usual, scores = self._score(self._rows.array()[first:])
+        threshold = self._threshold(self._window_scores(scores.smoothed, first))
+        self._keep_judged(scores, threshold, first, ended=ended is not None)
+        if len(self._rows) * SLICE_S < WARM_UP_S and ended is None:
+            return []
+        begin = max(self._decided, first)
+        found: list[Found] = []
+        for near in self._moments(scores.smoothed[begin - first :], threshold):
+            moment = _moved(near, begin)
+            running = moment.end + self._quiet_rows > len(self._rows)
+            if running and ended is None:
+                if len(self._rows) - moment.start < self._longest_rows:
+                    break
+                moment = replace(moment, end=moment.start + self._longest_rows)
+            self._decided = moment.end + (0 if running else self._quiet_rows)
+            found.append(self._give_out(moment, usual, scores, first, ended))
+        return found
+
+    def _give_out(self, moment: Moment, usual: Usual, scores: Scores, first: int, ended: StreamEnd | None) -> Interval:
+        limit_ms = _NEVER_MS if ended is None else to_ms(ended.duration_s)
+        candidate = extend(moment, self._rules, limit_ms, self._cuts_ms())
+        if self._intervals:
+            earliest = self._intervals[-1].end_ms
+            candidate = replace(candidate, start_ms=max(candidate.start_ms, earliest))
+        interval = self._interval(candidate, len(self._intervals) + 1, usual, scores, first)
+        self._intervals.append(interval)
+        return interval
+
+    def _keep_judged(self, scores: Scores, threshold: float, first: int, *, ended: bool) -> None:
+        until = len(self._rows) - (0 if ended else self._lag_rows)
+        for row in range(len(self._judged), until):
+            at = row - first
+            self._judged.append(np.array([scores.smoothed[at], threshold, *scores.features[at]]))
+
+
+def _rows(seconds: float) -> int:
+    return round(seconds / SLICE_S)
+
+
+def _moved(moment: Moment, rows: int) -> Moment:
+    return replace(moment, start=moment.start + rows, end=moment.end + rows, peak=moment.peak + rows)

@@ -1,0 +1,76 @@
+"""Why a moment is a highlight, and why a stream has none, in numbers and words."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clipstream.detect.moments import Moment
+from clipstream.detect.scores import Scores, Usual
+from clipstream.features.base import FeatureInfo
+from clipstream.results import Reason
+
+__all__ = ["explain_none", "reasons_for"]
+
+WORTH_TELLING_SHARE = 0.1
+"""A feature that gives less of a score than this is no reason."""
+
+
+def reasons_for(
+    moment: Moment,
+    values: NDArray[np.float32],
+    scores: Scores,
+    usual: Usual,
+    features: Sequence[FeatureInfo],
+) -> tuple[Reason, ...]:
+    """Return the features that made the moment stand out, the largest share first.
+
+    A feature's share is what it added to the score over the moment, as part of all that was added; it is told by the
+    signal of it that stands highest above usual.
+    """
+    inside = slice(moment.start, moment.end)
+    added = np.maximum(scores.parts[inside].sum(axis=0), 0.0)
+    total = float(added.sum())
+    reasons = []
+    first = 0
+    for column, feature in enumerate(features):
+        shares = [signal.weight for signal in feature.signals]
+        above = scores.deviations[inside, first : first + len(shares)]
+        weighted = np.where(np.isnan(above), -np.inf, above * np.sign(shares))
+        if total > 0 and added[column] / total >= WORTH_TELLING_SHARE and np.isfinite(weighted).any():
+            row, told = np.unravel_index(int(np.argmax(np.where(np.array(shares) > 0, weighted, -np.inf))), above.shape)
+            signal = feature.signals[int(told)]
+            reasons.append(
+                Reason(
+                    feature=feature.name,
+                    label=signal.label,
+                    value=float(values[moment.start + int(row), first + int(told)]),
+                    usual=float(usual.median[first + int(told)]),
+                    unit=signal.unit,
+                    deviations=float(above[row, told]),
+                    share=float(added[column] / total),
+                )
+            )
+        first += len(shares)
+    return tuple(sorted(reasons, key=lambda reason: -reason.share))
+
+
+def explain_none(best_window: float, threshold: float, floor: float, *, measured: bool) -> str:
+    """Return one sentence on why a stream has no highlight.
+
+    Args:
+        best_window: Score of its best window.
+        threshold: What a window had to reach.
+        floor: The part of it that does not depend on the stream.
+        measured: Whether any feature had a number to say at all.
+    """
+    if not measured:
+        return "Nothing could be measured: the features in use found no picture and no sound in the stream."
+    if best_window < floor:
+        return (
+            f"Nothing stands out: the best window scores {max(best_window, 0.0):.2f} robust standard deviations above "
+            f"usual, and the floor is {floor:g} (--floor)."
+        )
+    return (
+        f"Nothing stands out for long enough: the best window scores {best_window:.2f} where {threshold:.2f} is asked."
+    )

@@ -1,0 +1,140 @@
+"""From signals to one score a slice: how far above its usual level each signal is, fused by weights and smoothed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d, median_filter
+
+from clipstream.features.base import FeatureInfo
+
+__all__ = [
+    "Scores",
+    "Usual",
+    "best_half_mean",
+    "best_half_means",
+    "deviations",
+    "score_rows",
+    "smoothed",
+    "usual_levels",
+]
+
+MAD_TO_DEVIATION = 1.4826
+"""Scaled by this, the median absolute deviation of normally distributed values is their standard deviation
+(Rousseeuw & Croux, "Alternatives to the Median Absolute Deviation", JASA 88, 1993)."""
+
+COMPRESSION_KNEE = 3.0
+"""Deviations up to about here count in full; beyond, they count logarithmically, so that one feature with a tiny usual
+spread (a cheer after digital silence is 50 deviations) cannot silence all others."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Usual:
+    """What is usual for each signal of a stream: (S,) float64 median and spread (scaled MAD, never below its floor)."""
+
+    median: NDArray[np.float64]
+    spread: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Scores:
+    """Scores of T slices.
+
+    Attributes:
+        deviations: (T, S) float64, robust standard deviations above usual, NaN where missing.
+        features: (T, F) float64, each feature's signals weighted together, compressed, NaN where missing.
+        parts: (T, F) float64, what each feature adds to the fused score, 0 where missing.
+        fused: (T,) float64, sum of the parts, not smoothed.
+        smoothed: (T,) float64.
+    """
+
+    deviations: NDArray[np.float64]
+    features: NDArray[np.float64]
+    parts: NDArray[np.float64]
+    fused: NDArray[np.float64]
+    smoothed: NDArray[np.float64]
+
+
+def usual_levels(values: NDArray[np.float32], features: Sequence[FeatureInfo]) -> Usual:
+    """Return median and spread of each column of `values` (T, S), ignoring NaN.
+
+    A column without a single value is usual at 0.
+    """
+    floors = np.array([signal.min_spread for feature in features for signal in feature.signals])
+    median = np.zeros(len(floors))
+    spread = floors.copy()
+    for column in range(len(floors)):
+        present = values[:, column][~np.isnan(values[:, column])].astype(np.float64)
+        if len(present):
+            median[column] = np.median(present)
+            spread[column] = max(MAD_TO_DEVIATION * float(np.median(np.abs(present - median[column]))), floors[column])
+    return Usual(median, spread)
+
+
+def deviations(values: NDArray[np.float32], usual: Usual) -> NDArray[np.float64]:
+    """Return `values` (T, S) as robust standard deviations above usual."""
+    return np.asarray((values - usual.median) / usual.spread, np.float64)
+
+
+def score_rows(
+    values: NDArray[np.float32],
+    features: Sequence[FeatureInfo],
+    usual: Usual,
+    smoothing: Literal["gaussian", "median", "none"],
+    smoothing_rows: float,
+) -> Scores:
+    """Score the rows `values` (T, S) against what is usual.
+
+    The fused score is the weighted mean of the features that are present in the row, so a stream without sound, or a
+    stretch where sound is missing, is judged by the rest.
+    """
+    above = deviations(values, usual)
+    compressed = COMPRESSION_KNEE * np.arcsinh(above / COMPRESSION_KNEE)
+    per_feature = np.full((len(values), len(features)), np.nan)
+    first = 0
+    for column, feature in enumerate(features):
+        part = slice(first, first + len(feature.signals))
+        shares = np.array([signal.weight for signal in feature.signals])
+        per_feature[:, column] = _weighted_mean(compressed[:, part], shares)
+        first = part.stop
+    weights = np.array([feature.weight for feature in features])
+    present = ~np.isnan(per_feature) & (weights > 0)
+    totals = (present * weights).sum(axis=1, keepdims=True)
+    parts = np.where(present, per_feature, 0.0) * weights / np.where(totals > 0, totals, 1.0)
+    fused = parts.sum(axis=1)
+    return Scores(above, per_feature, parts, fused, smoothed(fused, smoothing, smoothing_rows))
+
+
+def smoothed(
+    scores: NDArray[np.float64], smoothing: Literal["gaussian", "median", "none"], rows: float
+) -> NDArray[np.float64]:
+    """Return `scores` (T,) smoothed by a Gaussian of `rows` standard deviation or a median over 2 × rows + 1."""
+    if smoothing == "none" or rows == 0 or len(scores) == 0:
+        return scores
+    if smoothing == "median":
+        return np.asarray(median_filter(scores, size=2 * max(round(rows), 1) + 1, mode="nearest"))
+    return np.asarray(gaussian_filter1d(scores, sigma=rows, mode="nearest", truncate=3.0))
+
+
+def best_half_mean(scores: NDArray[np.float64]) -> float:
+    """Return the score of a span: the mean of the better half of its rows.
+
+    The better half, so that a moment of two seconds counts in a window of five, and one loud half-second does not.
+    """
+    return float(best_half_means(scores, len(scores))[0]) if len(scores) else 0.0
+
+
+def best_half_means(scores: NDArray[np.float64], length: int) -> NDArray[np.float64]:
+    """Return `best_half_mean` of every span of `length` rows of `scores` (T,), as (T - length + 1,)."""
+    half = -(-length // 2)
+    spans = np.lib.stride_tricks.sliding_window_view(scores, length)
+    return np.asarray(np.partition(spans, length - half, axis=1)[:, length - half :].mean(axis=1))
+
+
+def _weighted_mean(columns: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    present = ~np.isnan(columns) & (weights > 0)
+    totals = (present * weights).sum(axis=1)
+    sums = (np.where(present, columns, 0.0) * weights).sum(axis=1)
+    return np.asarray(np.where(totals > 0, sums / np.where(totals > 0, totals, 1.0), np.nan))

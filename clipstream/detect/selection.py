@@ -1,0 +1,121 @@
+"""From moments to clips: context, length, cuts in the picture, and choosing the best without overlap.
+
+Spans are in milliseconds of media time from here on, since clips are named by them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from clipstream.detect.moments import Moment
+from clipstream.timing import slice_start, to_ms
+
+__all__ = ["Candidate", "LengthRules", "choose", "extend"]
+
+
+@dataclass(frozen=True, slots=True)
+class LengthRules:
+    """How long clips are, in milliseconds."""
+
+    before_ms: int
+    after_ms: int
+    min_ms: int
+    max_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A clip that might be kept.
+
+    Attributes:
+        start_ms: Where the clip starts, context included.
+        end_ms: Where it ends.
+        moment: What it is for, in rows.
+    """
+
+    start_ms: int
+    end_ms: int
+    moment: Moment
+
+    @property
+    def core_ms(self) -> tuple[int, int]:
+        """Where the moment itself starts and ends."""
+        return to_ms(slice_start(self.moment.start)), to_ms(slice_start(self.moment.end))
+
+    @property
+    def length_ms(self) -> int:
+        """How long the clip is."""
+        return self.end_ms - self.start_ms
+
+
+def extend(moment: Moment, rules: LengthRules, stream_end_ms: int, cuts_ms: Sequence[int] = ()) -> Candidate:
+    """Give a moment its context, within the stream and within the allowed lengths.
+
+    Context does not reach across a cut in the picture: it would show the tail of another shot. A clip that would be too
+    short grows on both sides; one that would be too long keeps what surrounds its peak.
+    """
+    core_start, core_end = to_ms(slice_start(moment.start)), to_ms(slice_start(moment.end))
+    core_end = min(core_end, stream_end_ms)
+    start = max(core_start - rules.before_ms, 0)
+    end = min(core_end + rules.after_ms, stream_end_ms)
+    start = max((cut for cut in cuts_ms if start < cut <= core_start), default=start)
+    end = min((cut for cut in cuts_ms if core_end <= cut < end), default=end)
+    start, end = _at_least(start, end, rules.min_ms, stream_end_ms)
+    start, end = _at_most(start, end, rules.max_ms, peak_ms(moment))
+    return Candidate(start, end, moment)
+
+
+def peak_ms(moment: Moment) -> int:
+    """Return the middle of the row with the highest score."""
+    return (to_ms(slice_start(moment.peak)) + to_ms(slice_start(moment.peak + 1))) // 2
+
+
+def choose(candidates: Sequence[Candidate], top: int | None = None, target_ms: int | None = None) -> list[Candidate]:
+    """Return the best candidates, best first, none overlapping another (non-maximum suppression).
+
+    A candidate gives way to better ones: where they overlap it loses context, and where its own peak lies in a better
+    one it is dropped. With `target_ms`, one that no longer fits is passed over for the next that does; the very best
+    is shortened rather than dropped.
+    """
+    chosen: list[Candidate] = []
+    total_ms = 0
+    for candidate in sorted(candidates, key=lambda item: (-item.moment.score, item.start_ms)):
+        if top is not None and len(chosen) == top:
+            break
+        fitted = _beside(candidate, chosen)
+        if fitted is None:
+            continue
+        if target_ms is not None and total_ms + fitted.length_ms > target_ms:
+            if chosen:
+                continue
+            start, end = _at_most(fitted.start_ms, fitted.end_ms, target_ms, peak_ms(fitted.moment))
+            fitted = replace(fitted, start_ms=start, end_ms=end)
+        chosen.append(fitted)
+        total_ms += fitted.length_ms
+    return chosen
+
+
+def _beside(candidate: Candidate, chosen: Sequence[Candidate]) -> Candidate | None:
+    start, end, peak = candidate.start_ms, candidate.end_ms, peak_ms(candidate.moment)
+    for other in chosen:
+        if other.start_ms <= peak < other.end_ms:
+            return None
+        if other.end_ms <= peak:
+            start = max(start, other.end_ms)
+        else:
+            end = min(end, other.start_ms)
+    return replace(candidate, start_ms=start, end_ms=end)
+
+
+def _at_least(start: int, end: int, length: int, limit: int) -> tuple[int, int]:
+    if end - start >= length:
+        return start, end
+    start = max(start - (length - (end - start)) // 2, 0)
+    end = min(start + length, limit)
+    return max(end - length, 0), end
+
+
+def _at_most(start: int, end: int, length: int, peak: int) -> tuple[int, int]:
+    if end - start <= length:
+        return start, end
+    start = min(max(peak - length // 2, start), end - length)
+    return start, start + length
