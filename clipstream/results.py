@@ -113,11 +113,12 @@ class StreamSummary:
         features: The features, in order; their signals in order are the columns of `values`.
         values: (T, S) float32, the signals; NaN where missing.
         feature_scores: (T, F) float32, each feature in robust standard deviations; NaN where missing.
-        scores: (T,) float32, fused and smoothed.
+        scores: (T,) float32, fused and smoothed, in robust standard deviations of the stream.
+        noticeable: (T,) float32, the same in smallest noticeable changes.
         window_scores: (K,) float32.
         window_spans_s: (K, 2) float64, start and end of each window.
         threshold: What a window's score had to reach (its last value under a running policy).
-        floor: The absolute part of the threshold.
+        floor: What its noticeable score had to reach as well.
         intervals: The highlights in order of time, ranked.
         errors: Packets, frames and feature calls that failed.
         end: How the stream ended.
@@ -129,6 +130,7 @@ class StreamSummary:
     values: NDArray[np.float32]
     feature_scores: NDArray[np.float32]
     scores: NDArray[np.float32]
+    noticeable: NDArray[np.float32]
     window_scores: NDArray[np.float32]
     window_spans_s: NDArray[np.float64]
     threshold: float

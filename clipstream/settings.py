@@ -1,52 +1,22 @@
 """Every option, once: this definition makes the flags, the environment variables, the TOML keys and the tables in docs.
 
 An option's value comes from the first of: the flag, the environment (`CLIPSTREAM_` and the name in capitals), the TOML
-file given with `--config`, the default.
+file given with `--config`, the default. Outside, a duration goes without the `_s` of its field.
 """
 
 import hashlib
 import json
-import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from clipstream.errors import UsageError
+from clipstream.options import ENVIRONMENT_PREFIX, Kind, Option, duration_text, suggestion
 
-__all__ = ["Option", "Settings", "options", "read_toml"]
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """How a field of `Settings` looks from outside.
-
-    Attributes:
-        name: Field name; the flag is `--` with dashes, the TOML key the name itself.
-        help: One sentence.
-        group: Heading it stands under.
-        default: Its default.
-        kind: `"int"`, `"float"`, `"str"`, `"bool"`, `"choice"`, `"list"` or `"pairs"` (NAME=NUMBER).
-        choices: What a choice may be.
-        minimum: Smallest value allowed.
-        maximum: Largest value allowed.
-        unit: Unit, where it has one.
-        shapes_result: Whether it changes what is found or written, so that a finished input has to be done again.
-        short: One-letter flag.
-    """
-
-    name: str
-    help: str
-    group: str
-    default: Any
-    kind: str
-    choices: tuple[str, ...] = ()
-    minimum: float | None = None
-    maximum: float | None = None
-    unit: str = ""
-    shapes_result: bool = True
-    short: str | None = None
+__all__ = ["Option", "Settings", "markdown_table", "options", "read_environment", "read_toml"]
 
 
 def _option(
@@ -59,8 +29,10 @@ def _option(
     unit: str = "",
     shapes_result: bool = True,
     short: str | None = None,
+    key: str | None = None,
 ) -> Any:
     metadata = {
+        "key": key,
         "help": text,
         "group": group,
         "minimum": minimum,
@@ -92,7 +64,7 @@ class Settings:
     top: int | None = _option(None, "Keep the best N highlights of each stream.", _FIND, minimum=1)
     target_duration_s: float | None = _option(
         None,
-        "Keep the best highlights of each stream up to this many seconds together.",
+        "Keep the best highlights of each stream that fit into this time together.",
         _FIND,
         minimum=0.1,
         unit="s",
@@ -106,8 +78,8 @@ class Settings:
         maximum=100,
     )
     floor: float = _option(
-        1.5,
-        "And when its score is at least this many robust standard deviations above usual, so that dull footage gives "
+        2.0,
+        "And when it is at least this many noticeable steps above the stream's usual level, so that dull footage gives "
         "nothing.",
         _FIND,
         minimum=0,
@@ -125,13 +97,20 @@ class Settings:
     )
     smoothing: Literal["gaussian", "median", "none"] = _option("gaussian", "How the score is smoothed.", _FIND)
     smoothing_s: float = _option(
-        0.5, "Standard deviation of the Gaussian, or half-width of the median.", _FIND, minimum=0, unit="s"
+        0.35,
+        "Standard deviation of the Gaussian, or half-width of the median.",
+        _FIND,
+        minimum=0,
+        unit="s",
+        key="smoothing_width",
     )
     context_before_s: float = _option(1.0, "Context kept before a highlight.", _LENGTH, minimum=0, unit="s")
     context_after_s: float = _option(1.0, "Context kept after a highlight.", _LENGTH, minimum=0, unit="s")
     min_length_s: float = _option(2.0, "Shortest clip.", _LENGTH, minimum=0.1, unit="s")
     max_length_s: float = _option(30.0, "Longest clip.", _LENGTH, minimum=0.5, unit="s")
-    merge_gap_s: float = _option(0.5, "Highlights closer than this become one.", _LENGTH, minimum=0, unit="s")
+    merge_gap_s: float = _option(
+        0.0, "Highlights with no more than this between them become one.", _LENGTH, minimum=0, unit="s"
+    )
     window_s: float = _option(5.0, "Length of the analysis windows.", _LENGTH, minimum=0.5, unit="s")
     hop_s: float = _option(3.0, "Distance between the starts of windows.", _LENGTH, minimum=0.5, unit="s")
     features: tuple[str, ...] = _option(
@@ -187,26 +166,27 @@ class Settings:
 
     def __post_init__(self) -> None:
         for option in options():
-            _check(option, getattr(self, option.name))
+            option.check(getattr(self, option.name), option.key)
         if self.min_length_s > self.max_length_s:
             raise UsageError(
-                f"min_length_s is {self.min_length_s:g} and max_length_s is {self.max_length_s:g}: "
-                "make the minimum the smaller."
+                f"min_length is {duration_text(self.min_length_s)} and max_length is "
+                f"{duration_text(self.max_length_s)}; make the minimum the smaller."
             )
         if self.hop_s > self.window_s:
             raise UsageError(
-                f"hop_s is {self.hop_s:g} and window_s is {self.window_s:g}: windows would leave gaps; "
-                "make the hop at most the window."
+                f"hop is {duration_text(self.hop_s)} and window is {duration_text(self.window_s)}: windows would leave "
+                "gaps; make the hop at most the window."
             )
-        for name in ("window_s", "hop_s"):
-            if getattr(self, name) * 2 != int(getattr(self, name) * 2):
+        for key, value_s in (("window", self.window_s), ("hop", self.hop_s)):
+            if not (value_s * 2).is_integer():
                 raise UsageError(
-                    f"{name} is {getattr(self, name):g}: windows are made of half-second slices; use a multiple of 0.5."
+                    f"{key} is {duration_text(value_s)}: windows are made of half-second slices; "
+                    "use a multiple of 0.5s."
                 )
         if self.policy == "running" and (self.top is not None or self.target_duration_s is not None):
             raise UsageError(
-                "--top and --target-duration choose among all highlights of a stream, which a running policy "
-                "never knows: use --policy whole, or leave them out."
+                "top and target_duration choose among all highlights of a stream, which the running policy "
+                "never knows; use the policy whole, or leave them out."
             )
 
     @property
@@ -228,17 +208,22 @@ class Settings:
         return state
 
     @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
+        """Make settings from `CLIPSTREAM_…` variables, as a flow that is run by Bytewax gets them.
+
+        Raises:
+            UsageError: A variable is unknown, or a value does not fit.
+        """
+        return cls(**read_environment(environment))
+
+    @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> "Settings":
-        """Make settings from raw values, as a TOML file or a caller gives them.
+        """Make settings from raw values under their external keys, as a TOML file or a caller gives them.
 
         Raises:
             UsageError: A key is unknown, or a value does not fit.
         """
-        known = {option.name: option for option in options()}
-        unknown = sorted(set(values) - set(known))
-        if unknown:
-            raise UsageError(_unknown_key(unknown[0], known))
-        return cls(**{name: _coerce(known[name], value) for name, value in values.items()})
+        return cls(**_accept(values, ""))
 
 
 def options() -> tuple[Option, ...]:
@@ -247,117 +232,96 @@ def options() -> tuple[Option, ...]:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Return the options in a TOML file, keys checked, dashes allowed for underscores.
+    """Return the options in a TOML file by field name, checked. Its keys may have dashes for underscores.
 
     Raises:
         UsageError: The file is absent or no TOML, a key is unknown, or a value does not fit.
     """
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UsageError(f"{path}: there is no such configuration file.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: the configuration file cannot be read ({error}).") from error
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path}: not TOML: {error}.") from error
-    known = {option.name: option for option in options()}
-    values = {}
-    for key, value in raw.items():
-        name = key.replace("-", "_")
-        if name not in known:
-            raise UsageError(f"{path}: {_unknown_key(key, known)}")
-        try:
-            values[name] = _coerce(known[name], value)
-            _check(known[name], values[name])
-        except UsageError as error:
-            raise UsageError(f"{path}: {error}") from None
-    return values
+        raise UsageError(f"{path}: there is no such configuration file; check the name.") from None
+    except OSError as error:
+        raise UsageError(f"{path}: the configuration file cannot be read ({error.strerror}).") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: no TOML file ({error}); write lines such as: top = 5") from error
+    return _accept(values, f"{path}: ")
 
 
-def _unknown_key(key: str, known: Mapping[str, Option]) -> str:
-    import difflib  # noqa: PLC0415 - only for an error message
+def read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Return the options in environment variables by field name, checked. An empty variable counts as unset.
 
-    close = difflib.get_close_matches(key.replace("-", "_"), known, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else "'clipstream --help' lists them."
-    return f"there is no option {key!r}; {hint}"
-
-
-def _coerce(option: Option, value: Any) -> Any:
-    if option.kind == "list":
-        value = [value] if isinstance(value, str) else value
-        if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
-            return tuple(value)
-    elif option.kind == "pairs":
-        pairs = value.items() if isinstance(value, Mapping) else value
-        try:
-            return tuple(sorted((str(name), float(number)) for name, number in pairs))
-        except (TypeError, ValueError):
-            pass
-    elif value is None and option.default is None:
-        return None
-    elif option.kind == "float" and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    elif (option.kind == "int" and isinstance(value, int) and not isinstance(value, bool)) or (
-        option.kind == "bool" and isinstance(value, bool)
-    ):
-        return value
-    elif option.kind in {"str", "choice"} and isinstance(value, str | Path):
-        return str(value)
-    raise UsageError(f"{option.name} = {value!r} is no {_KIND_NAMES[option.kind]}.")
+    Raises:
+        UsageError: A variable that starts with `CLIPSTREAM_` is unknown, or a value does not fit.
+    """
+    known = {option.variable: option for option in options()}
+    given = {name: text for name, text in environment.items() if name.startswith(ENVIRONMENT_PREFIX) and text}
+    for name in sorted(given.keys() - known.keys() - _OTHER_VARIABLES):
+        hint = suggestion(name, list(known), "unset it; 'clipstream --help' lists the options.")
+        raise UsageError(f"{name}: there is no such variable; {hint}")
+    return {known[name].name: known[name].parse(text, name) for name, text in given.items() if name in known}
 
 
-def _check(option: Option, value: Any) -> None:
-    if value is None:
-        return
-    if option.choices and value not in option.choices:
-        raise UsageError(f"{option.name} is {value!r}: choose one of {', '.join(option.choices)}.")
-    if option.kind in {"int", "float"}:
-        if not math.isfinite(value):
-            raise UsageError(f"{option.name} is {value}: give a finite number.")
-        if option.minimum is not None and value < option.minimum:
-            raise UsageError(f"{option.name} is {value:g}: the smallest allowed is {option.minimum:g}.")
-        if option.maximum is not None and value > option.maximum:
-            raise UsageError(f"{option.name} is {value:g}: the largest allowed is {option.maximum:g}.")
-    if option.kind == "pairs":
-        for name, number in value:
-            if not (math.isfinite(number) and number >= 0):
-                raise UsageError(f"{option.name} {name}={number:g}: a weight is 0 or more.")
+def markdown_table() -> str:
+    """Return docs/options.md: every option as flag, TOML key and variable, under its heading."""
+    lines = [_DOCS_HEAD]
+    for group, grouped in groupby(options(), key=lambda option: option.group):
+        lines += [f"\n## {group}\n", "| flag | TOML key | variable | default | |", "| --- | --- | --- | --- | --- |"]
+        lines += [_row(option) for option in grouped]
+    return "\n".join(lines) + "\n"
 
 
-_KIND_NAMES = {
-    "int": "whole number",
-    "float": "number",
-    "str": "text",
-    "choice": "text",
-    "bool": "true or false",
-    "list": "list of texts",
-    "pairs": "table of numbers",
-}
+_OTHER_VARIABLES = frozenset({"CLIPSTREAM_INPUTS", "CLIPSTREAM_WEIGHTS"})
+"""Variables with our prefix that are no options: what the flows read, and the folder of model weights."""
+
+_DOCS_HEAD = """\
+# Options
+
+<!-- Made by `python -c "from clipstream.settings import *; print(markdown_table(), end='')"`; a test compares. -->
+
+Each option is a flag, a key in the TOML file given with `--config`, and an environment variable. The flag wins over the
+variable, the variable over the file, the file over the default. A `TIME` is written `90`, `90s`, `1m30s`, `2h` or
+`1:30`. What is on or off is `--scan` or `--no-scan`, and `true` or `false` elsewhere. What may be repeated is a list or
+a table in TOML and separated by commas in a variable."""
 
 
-def _describe() -> tuple[Option, ...]:
-    described = []
+def _row(option: Option) -> str:
+    flag = f"{option.flag} {option.metavar}".rstrip().replace("|", "\\|")
+    flags = f"`{option.short}`, `{flag}`" if option.short else f"`{flag}`"
+    default = f"`{option.default_text}`" if option.default_text else ""
+    return f"| {flags} | `{option.key}` | `{option.variable}` | {default} | {option.help} |"
+
+
+def _accept(values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    known = {option.key: option for option in options()}
+    accepted = {}
+    for given, value in values.items():
+        option = known.get(given.replace("-", "_"))
+        if option is None:
+            hint = suggestion(given.replace("-", "_"), list(known), "'clipstream --help' lists them.")
+            raise UsageError(f"{where}there is no option {given!r}; {hint}")
+        accepted[option.name] = option.accept(value, f"{where}{given}")
+    return accepted
+
+
+def _describe() -> Iterable[Option]:
     for item in fields(Settings):
         kind, choices = _kind(item.type)
-        described.append(
-            Option(name=item.name, default=item.default, kind=kind, choices=choices, **_outside(item.metadata))
-        )
-    return tuple(described)
+        outside = dict(item.metadata)
+        if outside["unit"] == "s":
+            kind = "duration"
+        outside["key"] = outside["key"] or (item.name.removesuffix("_s") if kind == "duration" else item.name)
+        yield Option(name=item.name, default=item.default, kind=kind, choices=choices, **outside)
 
 
-def _outside(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(metadata)
-
-
-def _kind(annotation: Any) -> tuple[str, tuple[str, ...]]:
+def _kind(annotation: Any) -> tuple[Kind, tuple[str, ...]]:
     if get_origin(annotation) is Literal:
         return "choice", get_args(annotation)
-    for candidate in (bool, int, float, str):
-        if annotation == candidate or annotation == (candidate | None):
-            return candidate.__name__, ()
-    if annotation == tuple[str, ...]:
-        return "list", ()
+    kinds: dict[Any, Kind] = {bool: "bool", int: "int", float: "float", str: "str", tuple[str, ...]: "list"}
+    for candidate, kind in kinds.items():
+        if annotation in (candidate, candidate | None):
+            return kind, ()
     return "pairs", ()
 
 
-_OPTIONS = _describe()
+_OPTIONS = tuple(_describe())

@@ -1,5 +1,6 @@
 """The detector as a whole: both policies, resumption, reasons, and saying why there is nothing."""
 
+import itertools
 import pickle
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,7 +18,6 @@ from clipstream.features.base import FeatureInfo, Signal
 from clipstream.media.slices import StreamEnd
 from clipstream.results import Interval, Row, StreamSummary, Window
 from clipstream.settings import Settings
-import itertools
 
 FEATURES = (
     FeatureInfo("motion", 0.4, (Signal("motion_scene", "movement in the scene", "", 1.0, 0.1),)),
@@ -137,8 +137,8 @@ def test_a_running_policy_gives_out_a_moment_within_one_hop_of_its_end() -> None
 
 def test_a_running_policy_decides_like_the_whole_one_on_steady_footage() -> None:
     values = footage(600, (100, 4, 3.0), (250, 6, 4.0), (420, 4, 3.5))
-    whole = run(values, Settings(floor=3.0, percentile=50))[1].intervals
-    running = run(values, Settings(floor=3.0, percentile=50, policy="running"))[1].intervals
+    whole = run(values, Settings(percentile=50))[1].intervals
+    running = run(values, Settings(percentile=50, policy="running"))[1].intervals
     assert [(one.start_ms, one.end_ms) for one in running] == [(one.start_ms, one.end_ms) for one in whole]
 
 
@@ -152,7 +152,7 @@ def test_a_running_policy_adapts_when_the_usual_level_changes() -> None:
 def test_a_moment_that_lasts_is_given_out_at_the_longest_clip_and_goes_on() -> None:
     options = Settings(policy="running", max_length_s=10, horizon_s=300)
     found, _ = run(footage(600, (300, 50, 3.0)), options)
-    (first_seen, first), *later = found
+    (first_seen, _), *later = found
     assert first_seen <= 300 + 2 * 10 + 1
     assert all(one.end_ms - one.start_ms <= 10_000 for _, one in found)
     assert later

@@ -68,12 +68,12 @@ def test_one_extreme_feature_does_not_silence_the_others() -> None:
     st.floats(-1000, 1000),
 )
 def test_scale_and_offset_of_a_signal_change_no_score(values: list[float], scale: float, offset: float) -> None:
-    plain = np.array(values)[:, None]
-    moved = plain * scale + offset
+    plain = np.array(values, np.float32)[:, None]
+    moved = (plain.astype(np.float64) * scale + offset).astype(np.float32)
     one, other = feature("a", 1.0, 1.0, min_spread=1e-3), feature("a", 1.0, 1.0, min_spread=1e-3 * scale)
     before = score_rows(plain, [one], usual_levels(plain, [one]), "gaussian", 1.0)
     after = score_rows(moved, [other], usual_levels(moved, [other]), "gaussian", 1.0)
-    assert after.smoothed == pytest.approx(before.smoothed, rel=1e-5, abs=1e-5)
+    assert after.smoothed == pytest.approx(before.smoothed, rel=2e-2, abs=2e-2)
 
 
 def test_gaussian_smoothing_keeps_the_sum_and_median_smoothing_drops_a_lone_spike() -> None:

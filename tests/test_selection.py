@@ -1,11 +1,12 @@
 """Selection: context, lengths, cuts in the picture, and the best without overlap."""
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from clipstream.detect.moments import Moment
 from clipstream.detect.selection import Candidate, LengthRules, choose, extend, peak_ms
-import itertools
 
 RULES = LengthRules(before_ms=1000, after_ms=1000, min_ms=2000, max_ms=30_000)
 HOUR_MS = 3_600_000

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from clipstream.detect.moments import Moment, find_moments, merge_near
+from clipstream.detect.moments import Moment, find_moments, hot_rows, merge_near
 from clipstream.detect.packed import EMPTY, PackedState, PackedTable
 from clipstream.detect.reasons import explain_none, reasons_for
 from clipstream.detect.scores import Scores, Usual, best_half_mean, best_half_means, score_rows, usual_levels
@@ -43,7 +43,8 @@ class DetectorState:
     Attributes:
         rows: The signals of every slice so far.
         windows: First and past-the-end slice of every window so far.
-        judged: Under a running policy, the score, threshold and feature scores of the rows already judged.
+        judged: Under a running policy, score, noticeable score and feature scores of the rows already judged.
+        threshold: Under a running policy, what the last window had to reach.
         errors: Errors counted so far.
         decided: Rows up to here belong to highlights that were given out, or to the quiet after them.
         intervals: The highlights that were given out.
@@ -52,6 +53,7 @@ class DetectorState:
     rows: PackedState = EMPTY
     windows: PackedState = EMPTY
     judged: PackedState = EMPTY
+    threshold: float = 0.0
     errors: int = 0
     decided: int = 0
     intervals: tuple[Interval, ...] = ()
@@ -87,7 +89,8 @@ class _Judge:
         self._rows = PackedTable(len(signals), state.rows)
         self._windows = PackedTable(2, state.windows)
         self._judged = PackedTable(2 + len(features), state.judged)
-        self._errors, self._decided, self._intervals = state.errors, state.decided, list(state.intervals)
+        self._threshold_now, self._errors = state.threshold, state.errors
+        self._decided, self._intervals = state.decided, list(state.intervals)
         self._window_rows = _rows(settings.window_s)
         self._gap_rows = int(settings.merge_gap_s / SLICE_S)
         self._rules = LengthRules(
@@ -115,6 +118,7 @@ class _Judge:
             self._rows.state(),
             self._windows.state(),
             self._judged.state(),
+            self._threshold_now,
             self._errors,
             self._decided,
             tuple(self._intervals),
@@ -150,11 +154,14 @@ class _Judge:
         if percentile is None and self._settings.top is None and self._settings.target_duration_s is None:
             percentile = DEFAULT_PERCENTILE
         relative = np.percentile(window_scores, percentile) if percentile is not None and len(window_scores) else 0.0
-        # Never 0: at that level everything usual would be a highlight.
-        return max(float(relative), self._settings.floor, 1e-3)
+        return max(float(relative), 0.0)
 
-    def _moments(self, smoothed: NDArray[np.float64], threshold: float) -> list[Moment]:
-        return merge_near(find_moments(smoothed, threshold, self._window_rows), self._gap_rows)
+    def _moments(self, scores: Scores, threshold: float, begin: int = 0) -> list[Moment]:
+        """Return the moments from row `begin` of `scores` on, counted from there."""
+        smoothed, noticeable = scores.smoothed[begin:], scores.noticeable[begin:]
+        hot = hot_rows(smoothed, threshold, self._window_rows)
+        hot &= hot_rows(noticeable, self._settings.floor, self._window_rows)
+        return merge_near(find_moments(smoothed, hot), self._gap_rows)
 
     def _cuts_ms(self) -> list[int]:
         values = self._rows.array()
@@ -169,7 +176,9 @@ class _Judge:
         ranks = sorted(self._intervals, key=lambda interval: (-interval.score, interval.start_ms))
         ranked = [replace(interval, rank=ranks.index(interval) + 1) for interval in self._intervals]
         window_scores = self._window_scores(scored[:, 0].astype(np.float64))
-        best = float(window_scores.max()) if len(window_scores) else math.nan
+        noticeable = scored[:, 1].astype(np.float64)
+        window = min(self._window_rows, len(noticeable))
+        best = float(best_half_means(noticeable, window).max()) if window else 0.0
         missing = not bool(np.isfinite(self._rows.array()).any())
         return StreamSummary(
             stream=self._stream,
@@ -177,6 +186,7 @@ class _Judge:
             values=self._rows.array().copy(),
             feature_scores=scored[:, 2:].copy(),
             scores=scored[:, 0].copy(),
+            noticeable=scored[:, 1].copy(),
             window_scores=window_scores.astype(np.float32),
             window_spans_s=self._windows.array().astype(np.float64) * float(SLICE_S),
             threshold=threshold,
@@ -184,7 +194,7 @@ class _Judge:
             intervals=tuple(ranked),
             errors=self._errors,
             end=end,
-            explanation=None if ranked else explain_none(best, threshold, self._settings.floor, measured=not missing),
+            explanation=None if ranked else explain_none(best, self._settings.floor, measured=not missing),
         )
 
     def _interval(self, candidate: Candidate, number: int, usual: Usual, scores: Scores, first: int = 0) -> Interval:
@@ -213,7 +223,7 @@ class WholeDetector(_Judge):
         cuts = self._cuts_ms()
         candidates = [
             extend(moment, self._rules, to_ms(end.duration_s), cuts)
-            for moment in self._moments(scores.smoothed, threshold)
+            for moment in self._moments(scores, threshold)
         ]
         target_s = self._settings.target_duration_s
         chosen = choose(candidates, self._settings.top, None if target_s is None else round(1000 * target_s))
@@ -221,7 +231,7 @@ class WholeDetector(_Judge):
             self._interval(candidate, number, usual, scores)
             for number, candidate in enumerate(sorted(chosen, key=lambda item: item.start_ms), start=1)
         ]
-        judged = np.column_stack((scores.smoothed, np.full(len(self._rows), threshold), scores.features))
+        judged = np.column_stack((scores.smoothed, scores.noticeable, scores.features))
         summary = self._summary(end, judged.astype(np.float32), threshold)
         return [*summary.intervals, summary]
 
@@ -246,20 +256,18 @@ class RunningDetector(_Judge):
 
     def _finish(self, end: StreamEnd) -> list[Found]:
         found = self._given_out(ended=end) if len(self._rows) else []
-        judged = self._judged.array()
-        threshold = float(judged[-1, 1]) if len(judged) else self._threshold(np.zeros(0))
-        return [*found, self._summary(end, judged, threshold)]
+        return [*found, self._summary(end, self._judged.array(), self._threshold_now)]
 
     def _given_out(self, ended: StreamEnd | None) -> list[Found]:
         first = max(len(self._rows) - self._horizon_rows, 0)
         usual, scores = self._score(self._rows.array()[first:])
-        threshold = self._threshold(self._window_scores(scores.smoothed, first))
-        self._keep_judged(scores, threshold, first, ended=ended is not None)
+        threshold = self._threshold_now = self._threshold(self._window_scores(scores.smoothed, first))
+        self._keep_judged(scores, first, ended=ended is not None)
         if len(self._rows) * SLICE_S < WARM_UP_S and ended is None:
             return []
         begin = max(self._decided, first)
         found: list[Found] = []
-        for near in self._moments(scores.smoothed[begin - first :], threshold):
+        for near in self._moments(scores, threshold, begin - first):
             moment = _moved(near, begin)
             running = moment.end + self._quiet_rows > len(self._rows)
             if running and ended is None:
@@ -280,11 +288,11 @@ class RunningDetector(_Judge):
         self._intervals.append(interval)
         return interval
 
-    def _keep_judged(self, scores: Scores, threshold: float, first: int, *, ended: bool) -> None:
+    def _keep_judged(self, scores: Scores, first: int, *, ended: bool) -> None:
         until = len(self._rows) - (0 if ended else self._lag_rows)
         for row in range(len(self._judged), until):
             at = row - first
-            self._judged.append(np.array([scores.smoothed[at], threshold, *scores.features[at]]))
+            self._judged.append(np.array([scores.smoothed[at], scores.noticeable[at], *scores.features[at]]))
 
 
 def _rows(seconds: float) -> int:

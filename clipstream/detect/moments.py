@@ -1,8 +1,8 @@
 """Where the score stands out: moments, with edges as sharp as the rows allow.
 
-A span of one window's length is hot when the better half of its scores is, on average, at the threshold or above. In
-hot spans every local maximum at the threshold or above claims its surroundings down to half its height. What touches is
-one moment, so two peaks are two moments exactly when the score between them falls below half of the lower one.
+A span of one window's length is hot when the better half of its scores is, on average, at a threshold or above. In hot
+spans every local maximum claims its surroundings down to half its height. What touches is one moment, so two peaks are
+two moments exactly when the score between them falls below half of the lower one.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from clipstream.detect.scores import best_half_means
 
-__all__ = ["Moment", "find_moments", "merge_near"]
+__all__ = ["Moment", "find_moments", "hot_rows", "merge_near"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -25,15 +25,9 @@ class Moment:
     score: float
 
 
-def find_moments(scores: NDArray[np.float64], threshold: float, window: int) -> list[Moment]:
-    """Return the moments of `scores` (T,) in order of time.
-
-    Args:
-        scores: Smoothed scores, 0 where everything is as usual.
-        threshold: What a span's score, and a maximum in it, has to reach. Must be above 0.
-        window: Rows in a span.
-    """
-    maxima = [i for i in _local_maxima(scores) if scores[i] >= threshold and _hot(scores, threshold, window)[i]]
+def find_moments(scores: NDArray[np.float64], hot: NDArray[np.bool_]) -> list[Moment]:
+    """Return the moments of `scores` (T,), 0 where all is as usual, in order of time; their peaks are `hot` (T,)."""
+    maxima = [i for i in _local_maxima(scores) if hot[i] and scores[i] > 0]
     moments = []
     for group in _touching(scores, maxima):
         peak = max(group, key=lambda i: scores[i])
@@ -43,6 +37,17 @@ def find_moments(scores: NDArray[np.float64], threshold: float, window: int) -> 
             Moment(min(start for start, _ in spans), max(end for _, end in spans), peak, float(scores[peak]))
         )
     return moments
+
+
+def hot_rows(scores: NDArray[np.float64], threshold: float, window: int) -> NDArray[np.bool_]:
+    """Return which rows of `scores` (T,) reach the threshold and lie in a span of `window` rows that does."""
+    hot = np.zeros(len(scores), np.bool_)
+    window = min(window, len(scores))
+    if not window:
+        return hot
+    for start in np.flatnonzero(best_half_means(scores, window) >= threshold):
+        hot[start : start + window] = True
+    return hot & (scores >= threshold)
 
 
 def merge_near(moments: list[Moment], gap: int) -> list[Moment]:
@@ -55,16 +60,6 @@ def merge_near(moments: list[Moment], gap: int) -> list[Moment]:
             moment = Moment(last.start, max(last.end, moment.end), best.peak, best.score)  # noqa: PLW2901 - grown
         merged.append(moment)
     return merged
-
-
-def _hot(scores: NDArray[np.float64], threshold: float, window: int) -> NDArray[np.bool_]:
-    hot = np.zeros(len(scores), np.bool_)
-    window = min(window, len(scores))
-    if not window:
-        return hot
-    for start in np.flatnonzero(best_half_means(scores, window) >= threshold):
-        hot[start : start + window] = True
-    return hot
 
 
 def _local_maxima(scores: NDArray[np.float64]) -> list[int]:

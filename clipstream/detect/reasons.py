@@ -55,22 +55,19 @@ def reasons_for(
     return tuple(sorted(reasons, key=lambda reason: -reason.share))
 
 
-def explain_none(best_window: float, threshold: float, floor: float, *, measured: bool) -> str:
+def explain_none(best: float, floor: float, *, measured: bool) -> str:
     """Return one sentence on why a stream has no highlight.
 
     Args:
-        best_window: Score of its best window.
-        threshold: What a window had to reach.
-        floor: The part of it that does not depend on the stream.
+        best: Its best window, in smallest noticeable changes above usual.
+        floor: What that had to reach.
         measured: Whether any feature had a number to say at all.
     """
     if not measured:
         return "Nothing could be measured: the features in use found no picture and no sound in the stream."
-    if best_window < floor:
+    if best < floor:
         return (
-            f"Nothing stands out: the best window scores {max(best_window, 0.0):.2f} robust standard deviations above "
-            f"usual, and the floor is {floor:g} (--floor)."
+            f"Nothing stands out: the liveliest window is {max(best, 0.0):.2f} noticeable steps above the stream's usual "
+            f"level, and the floor is {floor:g} (--floor)."
         )
-    return (
-        f"Nothing stands out for long enough: the best window scores {best_window:.2f} where {threshold:.2f} is asked."
-    )
+    return "Nothing stands out: what is lively enough is no more so than the rest of the stream (--percentile)."

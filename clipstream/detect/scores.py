@@ -15,7 +15,6 @@ __all__ = [
     "Usual",
     "best_half_mean",
     "best_half_means",
-    "deviations",
     "score_rows",
     "smoothed",
     "usual_levels",
@@ -32,10 +31,17 @@ spread (a cheer after digital silence is 50 deviations) cannot silence all other
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Usual:
-    """What is usual for each signal of a stream: (S,) float64 median and spread (scaled MAD, never below its floor)."""
+    """What is usual for each signal of a stream, all (S,) float64.
+
+    Attributes:
+        median: Its level.
+        spread: Its scaled MAD, or the smallest noticeable change where that is larger.
+        noticeable: The smallest change worth noticing, `Signal.min_spread`.
+    """
 
     median: NDArray[np.float64]
     spread: NDArray[np.float64]
+    noticeable: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -48,6 +54,8 @@ class Scores:
         parts: (T, F) float64, what each feature adds to the fused score, 0 where missing.
         fused: (T,) float64, sum of the parts, not smoothed.
         smoothed: (T,) float64.
+        noticeable: (T,) float64, the same as `smoothed` but counted in smallest noticeable changes instead of the
+            stream's own deviations: what tells dull footage from lively, where the other only tells moments apart.
     """
 
     deviations: NDArray[np.float64]
@@ -55,6 +63,7 @@ class Scores:
     parts: NDArray[np.float64]
     fused: NDArray[np.float64]
     smoothed: NDArray[np.float64]
+    noticeable: NDArray[np.float64]
 
 
 def usual_levels(values: NDArray[np.float32], features: Sequence[FeatureInfo]) -> Usual:
@@ -69,13 +78,9 @@ def usual_levels(values: NDArray[np.float32], features: Sequence[FeatureInfo]) -
         present = values[:, column][~np.isnan(values[:, column])].astype(np.float64)
         if len(present):
             median[column] = np.median(present)
-            spread[column] = max(MAD_TO_DEVIATION * float(np.median(np.abs(present - median[column]))), floors[column])
-    return Usual(median, spread)
-
-
-def deviations(values: NDArray[np.float32], usual: Usual) -> NDArray[np.float64]:
-    """Return `values` (T, S) as robust standard deviations above usual."""
-    return np.asarray((values - usual.median) / usual.spread, np.float64)
+            mad = float(np.median(np.abs(present - median[column])))
+            spread[column] = max(MAD_TO_DEVIATION * mad, floors[column])
+    return Usual(median, spread, floors)
 
 
 def score_rows(
@@ -90,21 +95,37 @@ def score_rows(
     The fused score is the weighted mean of the features that are present in the row, so a stream without sound, or a
     stretch where sound is missing, is judged by the rest.
     """
-    above = deviations(values, usual)
+    above = np.asarray((values - usual.median) / usual.spread, np.float64)
+    per_feature = _feature_scores(above, features)
+    parts = _weighted_parts(per_feature, features)
+    noticeable = _weighted_parts(_feature_scores((values - usual.median) / usual.noticeable, features), features)
+    fused = parts.sum(axis=1)
+    return Scores(
+        deviations=above,
+        features=per_feature,
+        parts=parts,
+        fused=fused,
+        smoothed=smoothed(fused, smoothing, smoothing_rows),
+        noticeable=smoothed(noticeable.sum(axis=1), smoothing, smoothing_rows),
+    )
+
+
+def _feature_scores(above: NDArray[np.float64], features: Sequence[FeatureInfo]) -> NDArray[np.float64]:
     compressed = COMPRESSION_KNEE * np.arcsinh(above / COMPRESSION_KNEE)
-    per_feature = np.full((len(values), len(features)), np.nan)
+    scores = np.full((len(above), len(features)), np.nan)
     first = 0
     for column, feature in enumerate(features):
         part = slice(first, first + len(feature.signals))
-        shares = np.array([signal.weight for signal in feature.signals])
-        per_feature[:, column] = _weighted_mean(compressed[:, part], shares)
+        scores[:, column] = _weighted_mean(compressed[:, part], np.array([one.weight for one in feature.signals]))
         first = part.stop
+    return scores
+
+
+def _weighted_parts(scores: NDArray[np.float64], features: Sequence[FeatureInfo]) -> NDArray[np.float64]:
     weights = np.array([feature.weight for feature in features])
-    present = ~np.isnan(per_feature) & (weights > 0)
+    present = ~np.isnan(scores) & (weights > 0)
     totals = (present * weights).sum(axis=1, keepdims=True)
-    parts = np.where(present, per_feature, 0.0) * weights / np.where(totals > 0, totals, 1.0)
-    fused = parts.sum(axis=1)
-    return Scores(above, per_feature, parts, fused, smoothed(fused, smoothing, smoothing_rows))
+    return np.asarray(np.where(present, scores, 0.0) * weights / np.where(totals > 0, totals, 1.0))
 
 
 def smoothed(

@@ -16,8 +16,8 @@ class ClipSpec:
     Attributes:
         source: The file to cut from.
         target: The file to write. Its suffix decides the container.
-        start_s: Media time of the cut, as `media.probe` counts it (the presentation starts at 0). The first frame is the
-            one shown at `start_s`: the first whose PTS is at or after it.
+        start_s: Media time of the cut, as `media.probe` counts it (the presentation starts at 0). The first frame is
+            the first whose PTS is at or after it.
         end_s: Media time of the end; the last frame is the last whose PTS is before it.
         metadata: Container tags: `title`, `comment`, …
     """
@@ -38,6 +38,7 @@ class ClipResult:
         start_s: Media time in the source of the first frame (or first sample, without video).
         end_s: Media time in the source at which the last frame stops being shown.
         frames: Video frames written.
+        copied: How many of them are the source's own, not encoded again.
         method: How it was made, in one phrase: `"re-encoded (H.264, CRF 18)"`, …
         notes: What a user should know: a track that the container cannot carry, a fallback and why.
     """
@@ -48,6 +49,7 @@ class ClipResult:
     frames: int
     method: str
     notes: tuple[str, ...] = ()
+    copied: int = 0
 
 
 class Cutter(Protocol):

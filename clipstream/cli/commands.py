@@ -1,0 +1,95 @@
+"""The commands and their help; what they do is imported when one of them runs."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from clipstream.cli.options import (
+    Presentation,
+    RunCommand,
+    load_settings,
+    presentation_options,
+    settings_options,
+)
+
+__all__ = ["commands"]
+
+
+class _DefaultRun(click.Group):
+    """A group in which `run` is meant where no command is named."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put `run` before what is neither a command nor the group's own option."""
+        own = {*self.commands, "--help", "-h", "--version"}
+        return super().parse_args(ctx, args if not args or args[0] in own else ["run", *args])
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the help of `run`, then the other commands."""
+        run = self.commands["run"]
+        formatter.write_usage(ctx.command_path, "[OPTIONS] FILE…")
+        run.format_help_text(ctx, formatter)
+        run.format_options(ctx, formatter)
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.get_short_help_str(80)) for name, command in self.commands.items()])
+
+
+def _run(files: tuple[str, ...], config: Path | None, json: bool, quiet: bool, debug: bool, **flags: Any) -> int:
+    from clipstream.cli.run import run_files  # noqa: PLC0415 - keeps --help light
+
+    return run_files(files, load_settings(flags, config), Presentation(json, quiet, debug))
+
+
+def _demo(config: Path | None, json: bool, quiet: bool, debug: bool, **flags: Any) -> int:
+    from clipstream.cli.demo import run_demo  # noqa: PLC0415 - keeps --help light
+
+    return run_demo(load_settings(flags, config), Presentation(json, quiet, debug))
+
+
+def _inspect(files: tuple[str, ...], config: Path | None, json: bool, debug: bool, **flags: Any) -> int:
+    from clipstream.cli.inspect import inspect_files  # noqa: PLC0415 - keeps --help light
+
+    return inspect_files(files, load_settings(flags, config), Presentation(json, debug=debug))
+
+
+def _files() -> click.Argument:
+    return click.Argument(["files"], nargs=-1, required=True, metavar="FILE…")
+
+
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+commands = _DefaultRun(
+    "clipstream",
+    context_settings=_CONTEXT,
+    no_args_is_help=True,
+    commands=[
+        RunCommand(
+            "run",
+            context_settings=_CONTEXT,
+            callback=_run,
+            params=[_files(), *settings_options(), *presentation_options()],
+            short_help="Find and cut the highlights of FILE…; the default command.",
+            help="Find the moments worth keeping in footage and cut them out, with the reason for each.\n\n"
+            "FILE is a media file, a folder of them, or a pattern in quotes. Clips, a manifest, tables and a report "
+            "appear in OUT/NAME/. Every option is also a TOML key and an environment variable (CLIPSTREAM_TOP=5). "
+            "A TIME is 90, 90s, 1m30s, 2h or 1:30.",
+        ),
+        RunCommand(
+            "inspect",
+            context_settings=_CONTEXT,
+            callback=_inspect,
+            params=[_files(), *settings_options(), *presentation_options(quiet=False)],
+            short_help="Say what is in FILE…, and what would be done with it.",
+            help="Say what is in files, and what clipstream would do with them, without doing it.",
+        ),
+        RunCommand(
+            "demo",
+            context_settings=_CONTEXT,
+            callback=_demo,
+            params=[*settings_options(), *presentation_options()],
+            short_help="No footage at hand: make a short scene, then find its highlights.",
+            help="Make a short scene with people and sound in OUT/demo.mp4, then find and cut its highlights.",
+        ),
+    ],
+)
+click.version_option(package_name="clipstream", prog_name="clipstream", message="%(prog)s %(version)s")(commands)

@@ -1,0 +1,80 @@
+"""`main FILE…`: inputs, the job, and what came of it."""
+
+import signal
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from threading import current_thread, main_thread
+
+from clipstream.cli.documents import print_document, run_document
+from clipstream.cli.options import Presentation
+from clipstream.cli.summary import print_summary
+from clipstream.cli.watching import print_error, watching
+from clipstream.errors import InputError
+from clipstream.job import Outcome, run_job
+from clipstream.log import configure_logging
+from clipstream.media.inputs import Input, expand_inputs
+from clipstream.settings import Settings
+
+__all__ = ["exit_status", "run_files", "run_inputs"]
+
+
+def run_files(arguments: Sequence[str], settings: Settings, presentation: Presentation) -> int:
+    """Find the highlights of everything that `arguments` name, say what was found, and return the exit status.
+
+    Raises:
+        ClipstreamError: Nothing could be started.
+    """
+    configure_logging(settings, debug=presentation.debug)
+    inputs, errors = expand_inputs(arguments)
+    for error in errors:
+        print_error(str(error))
+    return run_inputs(inputs, errors, settings, presentation)
+
+
+def run_inputs(
+    inputs: Sequence[Input], errors: Sequence[InputError], settings: Settings, presentation: Presentation
+) -> int:
+    """Do what `run_files` does with arguments that are expanded already, into inputs and what was wrong."""
+    outcomes: tuple[Outcome, ...] = ()
+    with _signals() as received:
+        if inputs:
+            with watching(quiet=presentation.quiet) as watcher:
+                outcomes = run_job(inputs, settings, watcher)
+    if presentation.as_json:
+        print_document(run_document(outcomes, errors))
+    elif not presentation.quiet:
+        print_summary(outcomes)
+    if any(outcome.state == "stopped" for outcome in outcomes):
+        print_error("stopped; run the same command again to go on.")
+    return exit_status(outcomes, errors, received)
+
+
+def exit_status(outcomes: Sequence[Outcome], errors: Sequence[InputError], received: Sequence[int] = ()) -> int:
+    """Return 128 + the signal for a run that was stopped, else 1 for a failure, 2 for a bad input, else 0."""
+    states = {outcome.state for outcome in outcomes}
+    if "stopped" in states:
+        return 128 + (received[0] if received else signal.SIGINT)
+    if "failed" in states:
+        return 1
+    return 2 if errors or "bad_input" in states else 0
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Give a list that holds the signals received inside, once it is left, whoever handles them."""
+    received: list[int] = []
+    if current_thread() is not main_thread():
+        yield received
+        return
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        reader.setblocking(False)
+        writer.setblocking(False)
+        before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        try:
+            yield received
+        finally:
+            signal.set_wakeup_fd(before)
+            with suppress(BlockingIOError):  # none came
+                received.extend(number for number in reader.recv(64) if number in {signal.SIGINT, signal.SIGTERM})

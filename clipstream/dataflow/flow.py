@@ -1,0 +1,50 @@
+"""The whole flow, from files to clips, as the command line runs it."""
+
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from threading import Event
+
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow
+
+from clipstream.dataflow.operators import highlights
+from clipstream.dataflow.sink import ClipSink
+from clipstream.dataflow.source import MediaSource
+from clipstream.features.registry import Selection
+from clipstream.media.inputs import Input
+from clipstream.media.slices import Slice
+from clipstream.report.manifest import Manifest
+from clipstream.results import Interval
+from clipstream.settings import Settings
+
+__all__ = ["highlights_flow"]
+
+
+def highlights_flow(
+    inputs: Sequence[Input],
+    settings: Settings,
+    *,
+    selection: Selection | None = None,
+    skip: Collection[str] = (),
+    stop: Event | None = None,
+    decoded: Callable[[Slice], None] | None = None,
+    clip_written: Callable[[str, Interval, Path], None] | None = None,
+    stream_written: Callable[[str, Manifest], None] | None = None,
+) -> Dataflow:
+    """Return the flow that finds and cuts the highlights of `inputs`; arguments as of `MediaSource` and `ClipSink`.
+
+    Step names and partitions are part of a recovery store: a flow goes on only as the same flow.
+    """
+    flow = Dataflow("clipstream")
+    source = MediaSource(inputs, settings, selection=selection, skip=skip, stop=stop, decoded=decoded)
+    found = highlights("highlights", op.input("media", flow, source), settings, selection)
+    sink = ClipSink(
+        inputs,
+        settings,
+        selection=selection,
+        stop=stop,
+        clip_written=clip_written,
+        stream_written=stream_written,
+    )
+    op.output("clips", found.results, sink)
+    return flow

@@ -1,0 +1,99 @@
+"""Highlights as a Bytewax output: clips, tables, report and manifest, a partition a stream."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from threading import Event
+
+from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
+
+from clipstream.features.registry import Selection, select_features
+from clipstream.media.cut import EncodeCutter
+from clipstream.media.cutting import Cutter
+from clipstream.media.inputs import Input
+from clipstream.output import OutputContext, StreamOutput
+from clipstream.report.manifest import Manifest
+from clipstream.results import Interval, StreamSummary
+from clipstream.settings import Settings
+
+__all__ = ["ClipSink"]
+
+_Found = Interval | StreamSummary
+
+
+class ClipSink(FixedPartitionedSink[_Found, tuple[_Found, ...]]):
+    """Cuts the clip of every highlight, and writes tables, report and manifest when a stream's summary arrives.
+
+    Takes `Highlights.results`; given only its `intervals`, it cuts clips and nothing else. Cutting goes on beside the
+    dataflow: what is not on disk yet is part of the snapshot, so nothing waits for it and nothing is lost with it.
+    Delivery is at least once, and the result exactly once: files are named by what they hold, written under another
+    name, and renamed.
+
+    Args:
+        inputs: The same as the source's.
+        settings: The run's.
+        selection: The features, to say in the manifest which were left out; chosen from `settings` by default.
+        cutter: What cuts; by default one that encodes with `settings.crf`.
+        stop: Once set, cutting is given up between two packets; the snapshot still remembers it.
+        clip_written: Told of every clip: stream, highlight, file.
+        stream_written: Told of every stream that is wholly written.
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[Input],
+        settings: Settings,
+        *,
+        selection: Selection | None = None,
+        cutter: Cutter | None = None,
+        stop: Event | None = None,
+        clip_written: Callable[[str, Interval, Path], None] | None = None,
+        stream_written: Callable[[str, Manifest], None] | None = None,
+    ) -> None:
+        self._paths = {item.stream: item.path for item in inputs}
+        self._context = OutputContext(
+            out=Path(settings.out),
+            settings=settings,
+            left_out=(selection or select_features(settings)).left_out,
+            cutter=cutter or EncodeCutter(crf=settings.crf),
+            stopped=(stop or Event()).is_set,
+            clip_written=clip_written or _ignore,
+            stream_written=stream_written or _ignore,
+        )
+
+    def list_parts(self) -> list[str]:
+        """Return the streams' names."""
+        return sorted(self._paths)
+
+    def part_fn(self, item_key: str) -> int:
+        """Return the place of the stream's own partition."""
+        return self.list_parts().index(item_key)
+
+    def build_part(
+        self,
+        step_id: str,  # noqa: ARG002 - Bytewax's signature
+        for_part: str,
+        resume_state: tuple[_Found, ...] | None,
+    ) -> "_OutputPartition":
+        """Return the partition of one stream, with what it had still to write."""
+        partition = _OutputPartition(self._context, for_part, self._paths[for_part])
+        partition.write_batch(list(resume_state or ()))
+        return partition
+
+
+class _OutputPartition(StatefulSinkPartition[_Found, tuple[_Found, ...]]):
+    def __init__(self, context: OutputContext, stream: str, path: Path) -> None:
+        self._output = StreamOutput(context, stream, path)
+
+    def write_batch(self, values: list[_Found]) -> None:
+        for item in values:
+            self._output.add(item)
+
+    def snapshot(self) -> tuple[_Found, ...]:
+        return self._output.pending()
+
+    def close(self) -> None:
+        self._output.close()
+
+
+def _ignore(*_: object) -> None:
+    return

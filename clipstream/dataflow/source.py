@@ -1,0 +1,170 @@
+"""Media files as a Bytewax input: one partition a stream, one slice a batch."""
+
+import os
+from collections.abc import Callable, Collection, Sequence
+from datetime import UTC, datetime, timedelta
+from threading import BoundedSemaphore, Event
+
+import structlog
+from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+
+from clipstream.errors import ClipstreamError
+from clipstream.features.registry import Selection, select_features
+from clipstream.media.decode import DecodeMode, SliceReader
+from clipstream.media.inputs import Input
+from clipstream.media.slices import MediaNeeds, Slice, StreamEnd
+from clipstream.settings import Settings
+from clipstream.timing import slice_start
+
+__all__ = ["MediaSource"]
+
+_ENDED = -1
+"""Snapshot of a partition that has given out its end."""
+
+_WAIT = timedelta(milliseconds=50)
+"""How soon a file that waits for its turn asks again. It never blocks: that would hold up the other inputs."""
+
+_log = structlog.get_logger()
+
+
+class MediaSource(FixedPartitionedSource[Slice, int]):
+    """Gives out the slices of files, in order, and after each stream's last slice one that carries its end.
+
+    A stream's name is its partition and its key. Slices are heavy: take them to `highlights` or to an operator of your
+    own on the same worker; do not key them. Progress is the number of the next slice, so a resumed file goes on at a
+    slice boundary with the very same slices.
+
+    At most `open_files` are decoded at a time by this process, in the order given; the others wait. A file that cannot
+    be opened or breaks on the way ends with a slice that says so, and never ends the flow.
+
+    Args:
+        inputs: The files and their streams' names.
+        settings: What to look at; decides sizes, rates and which frames are decoded.
+        selection: The features that will see the slices; chosen from `settings` by default.
+        skip: Streams that are finished already: listed, since the partitions of a recovery store must stay the same,
+            but not read.
+        open_files: How many files this process decodes at a time; by default one a worker.
+        stop: Once set, sources end without an end slice, so that the flow saves its progress and finishes.
+        decoded: Told the stream and the number of the next slice after each one.
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[Input],
+        settings: Settings,
+        *,
+        selection: Selection | None = None,
+        skip: Collection[str] = (),
+        open_files: int | None = None,
+        stop: Event | None = None,
+        decoded: Callable[[Slice], None] | None = None,
+    ) -> None:
+        self._paths = {item.stream: item.path for item in inputs}
+        self._settings = settings
+        self._needs = needs_of(selection or select_features(settings))
+        self._slots = BoundedSemaphore(open_files or settings.workers)
+        self._threads = settings.decode_threads or _threads_each(settings.workers)
+        self._skip = frozenset(skip)
+        self._stop = stop or Event()
+        self._decoded = decoded or _ignore
+
+    def list_parts(self) -> list[str]:
+        """Return the streams' names."""
+        return list(self._paths)
+
+    def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> "_FilePartition":  # noqa: ARG002
+        """Return the partition of one stream, going on where it was."""
+
+        def open_at(n: int) -> SliceReader:
+            return SliceReader(
+                self._paths[for_part],
+                for_part,
+                self._needs,
+                start_slice=n,
+                threads=self._threads,
+                mode=decode_mode(self._settings),
+            )
+
+        n = _ENDED if for_part in self._skip else resume_state or 0
+        return _FilePartition(for_part, open_at, n, self._slots, stop=self._stop, decoded=self._decoded)
+
+
+class _FilePartition(StatefulSourcePartition[Slice, int]):
+    def __init__(
+        self,
+        stream: str,
+        open_at: Callable[[int], SliceReader],
+        n: int,
+        slots: BoundedSemaphore,
+        *,
+        stop: Event,
+        decoded: Callable[[Slice], None],
+    ) -> None:
+        self._stream, self._open_at, self._n = stream, open_at, n
+        self._slots, self._stop, self._decoded = slots, stop, decoded
+        self._reader: SliceReader | None = None
+        self._has_slot = False
+
+    def next_batch(self) -> list[Slice]:
+        if self._n == _ENDED or self._stop.is_set():
+            self.close()
+            raise StopIteration
+        self._has_slot = self._has_slot or self._slots.acquire(blocking=False)
+        if not self._has_slot:
+            return []
+        item = self._next()
+        if item.end is None:
+            self._n = item.n + 1
+        else:
+            self._n = _ENDED
+            self.close()
+        self._decoded(item)
+        return [item]
+
+    def next_awake(self) -> datetime | None:
+        return None if self._has_slot else datetime.now(UTC) + _WAIT
+
+    def snapshot(self) -> int:
+        return self._n
+
+    def close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+        if self._has_slot:
+            self._has_slot = False
+            self._slots.release()
+
+    def _next(self) -> Slice:
+        try:
+            if self._reader is None:
+                self._reader = self._open_at(self._n)
+            return next(self._reader)
+        except Exception as error:  # noqa: BLE001 - law: no input may end the flow of the others
+            expected = isinstance(error, ClipstreamError)
+            _log.error("stream_failed", stream=self._stream, error=str(error), exc_info=not expected)
+            problem = str(error) if expected else f"reading failed: {type(error).__name__}: {error}"
+            return Slice(self._stream, self._n, end=StreamEnd(slice_start(self._n), problem=problem))
+
+
+def needs_of(selection: Selection) -> MediaNeeds:
+    """Return what all features together want of a slice."""
+    requests = dict.fromkeys(request for feature in selection.features for request in feature.needs.frames)
+    audio = [feature.needs.audio for feature in selection.features if feature.needs.audio is not None]
+    return MediaNeeds(tuple(requests), max(audio, key=lambda request: request.lead_samples, default=None))
+
+
+def decode_mode(settings: Settings) -> DecodeMode:
+    """Return which frames the settings want decoded."""
+    if settings.scan:
+        return DecodeMode.KEYFRAMES
+    return DecodeMode.SKIP if settings.analysis_fps else DecodeMode.ALL
+
+
+def _threads_each(workers: int) -> int:
+    """Return frame threads for each file: measured, twice the cores hide what is done between frames."""
+    return max(2 * (os.cpu_count() or 1) // workers, 1)
+
+
+def _ignore(_: Slice) -> None:
+    return

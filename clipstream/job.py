@@ -1,0 +1,243 @@
+"""A run over files, from checked inputs to outcomes: what the command line and scripts call."""
+
+import fcntl
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from importlib.metadata import version
+from pathlib import Path
+from threading import Event, Lock
+from typing import Literal, Protocol
+
+import structlog
+
+from clipstream.errors import InputError, UsageError
+from clipstream.features.registry import Selection, select_features
+from clipstream.media.inputs import Input
+from clipstream.media.probe import MediaInfo, fingerprint, probe
+from clipstream.media.slices import Slice
+from clipstream.output import CLIP_RECORDS, STATE_FOLDER, finished_manifest
+from clipstream.report.files import write_atomically
+from clipstream.report.manifest import MANIFEST_NAME, Manifest
+from clipstream.results import Interval
+from clipstream.settings import Settings
+from clipstream.timing import slice_start
+
+__all__ = ["Outcome", "Watcher", "run_job"]
+
+OutcomeState = Literal["done", "already_done", "stopped", "failed", "bad_input"]
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one input.
+
+    Attributes:
+        stream: Its name.
+        source: The file.
+        folder: Where its results are.
+        state: `"done"`, `"already_done"` (with the same settings, nothing was repeated), `"stopped"` (the same command
+            goes on with it), `"failed"`, or `"bad_input"`.
+        message: One line: why it failed, or what is to be known about it.
+        manifest: What was found.
+    """
+
+    stream: str
+    source: Path
+    folder: Path
+    state: OutcomeState
+    message: str | None = None
+    manifest: Manifest | None = None
+
+
+class Watcher(Protocol):
+    """Told how a run goes. Called from worker threads; must return at once."""
+
+    def started(self, stream: str, duration_s: Fraction | None) -> None:
+        """A stream is about to be read; its duration as far as its container tells."""
+
+    def progressed(self, stream: str, media_s: Fraction) -> None:
+        """A stream has been read up to `media_s`."""
+
+    def clip_written(self, stream: str, interval: Interval, path: Path) -> None:
+        """A clip is there."""
+
+    def finished(self, outcome: Outcome) -> None:
+        """An input is done with, one way or another."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    item: Input
+    media: MediaInfo
+    fingerprint: str
+
+
+def run_job(inputs: Sequence[Input], settings: Settings, watcher: Watcher) -> tuple[Outcome, ...]:
+    """Find and cut the highlights of files; return an outcome for each, in order.
+
+    An input that cannot be used does not keep the others from being done. The same call after an interruption goes on
+    where it was.
+
+    Raises:
+        UsageError: A setting names something that is not there.
+        FeatureUnavailableError: A feature that was named cannot be used.
+        OutputError: The output folder cannot be written.
+    """
+    return _Job(inputs, settings, watcher).run()
+
+
+class _Job:
+    def __init__(self, inputs: Sequence[Input], settings: Settings, watcher: Watcher) -> None:
+        self._inputs, self._settings, self._watcher = inputs, settings, watcher
+        self._selection: Selection = select_features(settings)
+        self._out = Path(settings.out)
+        self._outcomes: dict[str, Outcome] = {}
+        self._started: set[str] = set()
+        self._media: dict[str, _Ready] = {}
+        self._lock = Lock()
+
+    def run(self) -> tuple[Outcome, ...]:
+        self._prepare_output()
+        ready = [item for item in map(self._check, self._inputs) if item is not None]
+        self._media = {item.item.stream: item for item in ready}
+        todo = [item for item in ready if not self._already_done(item)]
+        if todo:
+            self._work(ready, todo)
+        for item in self._inputs:
+            if item.stream not in self._outcomes:
+                self._report(self._outcome(item, "stopped", "stopped; run the same command again to go on."))
+        return tuple(self._outcomes[item.stream] for item in self._inputs)
+
+    def _prepare_output(self) -> None:
+        marker = self._out / STATE_FOLDER / "README"
+        with write_atomically(marker) as temporary:  # the least that shows whether this folder can be written
+            temporary.write_text("What an unfinished run needs to go on. Safe to delete when none is.\n", "utf-8")
+
+    def _check(self, item: Input) -> _Ready | None:
+        try:
+            return _Ready(item, probe(item.path), fingerprint(item.path))
+        except InputError as error:
+            self._report(self._outcome(item, "bad_input", str(error)))
+            return None
+
+    def _already_done(self, item: _Ready) -> bool:
+        if self._settings.force:
+            return False
+        features = [info.name for info in self._selection.infos]
+        manifest = finished_manifest(self._out, item.item.stream, item.fingerprint, self._settings, features)
+        if manifest is None:
+            return False
+        message = "already finished with these settings; --force does it again."
+        self._report(self._outcome(item.item, "already_done", message, manifest))
+        return True
+
+    def _work(self, ready: list[_Ready], todo: list[_Ready]) -> None:
+        # Imported late, so that a run with nothing to do answers without it.
+        from clipstream.dataflow.flow import highlights_flow  # noqa: PLC0415
+        from clipstream.dataflow.run import run_flow, stop_on_signals  # noqa: PLC0415
+
+        job = self._out / STATE_FOLDER / "jobs" / self._identity(ready)
+        if not job.is_dir():
+            for item in todo:  # what is there is of other settings, or was asked to be done again
+                (self._out / item.item.stream / MANIFEST_NAME).unlink(missing_ok=True)
+        stop = Event()
+        flow = highlights_flow(
+            [item.item for item in ready],
+            self._settings,
+            selection=self._selection,
+            skip=frozenset(self._outcomes),
+            stop=stop,
+            decoded=self._on_slice,
+            clip_written=self._watcher.clip_written,
+            stream_written=self._on_manifest,
+        )
+        failure = None
+        with _only_run(job), stop_on_signals(stop):
+            try:
+                run_flow(flow, workers=self._settings.workers, epoch_s=self._settings.epoch_s, store=job / "store")
+            except KeyboardInterrupt:
+                stop.set()
+            except BaseException as error:  # noqa: BLE001 - a panic of the engine is no Exception
+                stop.set()
+                failure = error
+        self._settle(job, todo, failure, stopped=stop.is_set())
+
+    def _settle(self, job: Path, todo: list[_Ready], failure: BaseException | None, *, stopped: bool) -> None:
+        if failure is not None:
+            _log.error("run_failed", error=str(failure), exc_info=failure)
+        features = [info.name for info in self._selection.infos]
+        for item in todo:
+            stream = item.item.stream
+            if stream in self._outcomes:
+                continue
+            # Finished before an interruption, so that this run had nothing left to do for it.
+            manifest = finished_manifest(self._out, stream, item.fingerprint, self._settings, features)
+            if manifest is not None:
+                self._report(self._outcome(item.item, "done", None, manifest))
+            elif failure is not None:
+                message = f"the run broke off ({_first_line(failure)}); the same command goes on with what is there."
+                self._report(self._outcome(item.item, "failed", message))
+            elif not stopped:
+                self._report(self._outcome(item.item, "failed", "the run ended without a result; try --force."))
+        if not stopped:
+            shutil.rmtree(job, ignore_errors=True)
+            for item in todo:
+                shutil.rmtree(self._out / STATE_FOLDER / CLIP_RECORDS / item.item.stream, ignore_errors=True)
+
+    def _identity(self, ready: list[_Ready]) -> str:
+        """Name the job after everything that its recovery store depends on."""
+        parts = [
+            [[item.item.stream, item.fingerprint] for item in sorted(ready, key=lambda one: one.item.stream)],
+            self._settings.fingerprint(),
+            [info.name for info in self._selection.infos],
+            version("clipstream"),
+        ]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+    def _on_slice(self, item: Slice) -> None:
+        with self._lock:
+            first = item.stream not in self._started
+            self._started.add(item.stream)
+        if first:
+            self._watcher.started(item.stream, self._media[item.stream].media.duration_s)
+        self._watcher.progressed(item.stream, item.end.duration_s if item.end else slice_start(item.n + 1))
+
+    def _on_manifest(self, stream: str, manifest: Manifest) -> None:
+        item = self._media[stream].item
+        if manifest.status == "failed":
+            self._report(self._outcome(item, "failed", manifest.error, manifest))
+        else:
+            self._report(self._outcome(item, "done", manifest.source.problem, manifest))
+
+    def _outcome(
+        self, item: Input, state: OutcomeState, message: str | None = None, manifest: Manifest | None = None
+    ) -> Outcome:
+        return Outcome(item.stream, item.path, self._out / item.stream, state, message, manifest)
+
+    def _report(self, outcome: Outcome) -> None:
+        with self._lock:
+            self._outcomes[outcome.stream] = outcome
+        self._watcher.finished(outcome)
+
+
+@contextmanager
+def _only_run(job: Path) -> Iterator[None]:
+    """Hold the job's lock, so that the same command started twice does not write over itself."""
+    job.mkdir(parents=True, exist_ok=True)
+    with (job / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError("the same run is going on already; wait for it, or stop it first.") from None
+        yield
+
+
+def _first_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]

@@ -1,0 +1,54 @@
+"""Log events on stderr: lines for people on a terminal, JSON when asked or elsewhere. Never on stdout."""
+
+import logging
+import sys
+
+import av.logging
+import structlog
+
+from clipstream.settings import Settings
+
+__all__ = ["configure_logging"]
+
+_TALKATIVE = ("PIL", "matplotlib", "numba", "torch", "ultralytics", "urllib3")
+
+
+def configure_logging(settings: Settings, *, debug: bool = False) -> None:
+    """Set up structlog, and the standard library's logging and warnings to go the same way.
+
+    Args:
+        settings: Its `log_level` and `log_format` count.
+        debug: Show everything, the libraries' own messages and FFmpeg's among it.
+    """
+    level = logging.DEBUG if debug else logging.getLevelNamesMapping()[settings.log_level.upper()]
+    as_json = settings.log_format == "json" or (settings.log_format == "auto" and not sys.stderr.isatty())
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso" if as_json else "%H:%M:%S", utc=as_json),
+            *([] if debug else [_without_traceback]),
+            *([structlog.processors.dict_tracebacks] if as_json else []),
+            structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        # Looked up with every event: live lines put their own stderr in its place.
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    logging.basicConfig(handlers=[_ToStructlog()], level=level, force=True)
+    logging.captureWarnings(capture=True)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.NOTSET if debug else logging.ERROR)
+    av.logging.set_level(av.logging.VERBOSE if debug else None)
+
+
+def _without_traceback(_logger: object, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    event.pop("exc_info", None)
+    return event
+
+
+class _ToStructlog(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        log = structlog.get_logger(logger=record.name)
+        log.log(record.levelno, record.getMessage(), exc_info=record.exc_info)

@@ -1,0 +1,208 @@
+"""Edges in H.264 and HEVC: their parameter sets are numbered apart from the source's and stand beside them."""
+
+from collections.abc import Iterable
+
+from av.codec.context import Flags
+from av.video.codeccontext import VideoCodecContext
+from av.video.stream import VideoStream
+
+from clipstream.media.cut.edges import Edges, UnfaithfulError
+from clipstream.media.cut.nal import (
+    ParameterSets,
+    escape,
+    read_parameter_sets,
+    replace_bits,
+    split_annex_b,
+    unescape,
+)
+
+__all__ = ["H264Edges", "HevcEdges"]
+
+_H264_PROFILES = {
+    "Baseline": "baseline",
+    "Constrained Baseline": "baseline",
+    "Main": "main",
+    "High": "high",
+    "High 10": "high10",
+    "High 4:2:2": "high422",
+    "High 4:4:4 Predictive": "high444",
+}
+_H264_SEI, _H264_IDR = 6, 5
+_USER_DATA_UNREGISTERED = 5
+_HEVC_IDR, _HEVC_CRA = frozenset({19, 20}), 21
+_HEVC_BLA = frozenset({16, 17, 18})
+_HEVC_BLA_N_LP = 18
+_HEVC_PREFIX_SEI = 39
+_VPS, _SPS, _PPS = 32, 33, 34
+_HEVC_LASTING_SEI = frozenset({137, 144, 147})
+"""Mastering display, content light level and preferred transfer: they hold until the next IDR only."""
+_FREE = 15
+"""In Exp-Golomb code 15 takes 9 bits and 0 takes 1: renumbering moves what follows by whole bytes."""
+_NINE_BITS = "000010000"
+
+
+class H264Edges(Edges):
+    """Edges in H.264. Copying can begin at an IDR alone: a change of parameter sets is allowed nowhere else."""
+
+    encoder = "libx264"
+
+    def __init__(self, stream: VideoStream) -> None:
+        super().__init__(stream)
+        self._sets = _parameter_sets("h264", self.extradata)
+        taken = {number for _, number in self._sets.ids()}
+        free = next((number for number in range(1, 32) if number not in taken), None)
+        profile = _H264_PROFILES.get(stream.codec_context.profile or "")
+        if free is None or profile is None:
+            raise UnfaithfulError(f"its H.264 profile ({stream.codec_context.profile}) cannot be encoded")
+        self.options = {
+            "preset": "veryfast",
+            "tune": "psnr",
+            "profile": profile,
+            "crf": "13",
+            "threads": "4",
+            "x264-params": f"sps-id={free}:bframes=0:scenecut=0:keyint=infinite:rc-lookahead=0:mbtree=0",
+        }
+        self._own = _own_sets(self)
+        self.extradata = self._sets.joined(self._own)
+
+    def _adjust(self, encoder: VideoCodecContext) -> None:
+        encoder.flags |= Flags.global_header
+
+    def is_seam(self, data: bytes) -> bool:
+        """Whether it is an IDR."""
+        return any(unit and unit[0] & 0x1F == _H264_IDR for unit in _units(self._sets, data))
+
+    def at_start(self, data: bytes) -> bytes:
+        """Return the IDR with the source's parameter sets, where these stand in the stream."""
+        return _with_sets(self._sets, data)
+
+    def framed(self, data: bytes, *, is_keyframe: bool) -> bytes:
+        """Return an encoder's packet as it has to stand among the source's."""
+        units = [
+            unit
+            for unit in split_annex_b(data)
+            if unit[0] & 0x1F not in {7, 8} and unit[:2] != bytes([_H264_SEI, _USER_DATA_UNREGISTERED])
+        ]
+        if is_keyframe and not self._sets.framing.length_size:
+            units = [*self._own, *units]
+        return self._sets.framing.join(units)
+
+
+class HevcEdges(Edges):
+    """Edges in HEVC. x265 cannot number its parameter sets, so they are renumbered, and every slice with them.
+
+    Copying can begin at an IDR or BLA, and at a CRA, which becomes a BLA: the same picture, after which leading
+    pictures that would need what came before are not expected (ITU-T H.265, 8.1.3).
+    """
+
+    encoder = "libx265"
+
+    def __init__(self, stream: VideoStream) -> None:
+        super().__init__(stream)
+        self._sets = _parameter_sets("hevc", self.extradata)
+        if any(number == _FREE for _, number in self._sets.ids()):
+            raise UnfaithfulError("its HEVC parameter sets use the numbers that the edges need")
+        self._lasting: list[bytes] = []
+        self.options = {
+            "preset": "veryfast",
+            "tune": "psnr",
+            "x265-params": "log-level=none:pools=none:frame-threads=1:wpp=0:bframes=0:open-gop=0:scenecut=0:keyint=-1:"
+            "repeat-headers=0:rc-lookahead=0:info=0:crf=12",
+        }
+        self._own = [self._renumbered(unit) for unit in _own_sets(self)]
+        self.extradata = self._sets.joined(self._own)
+
+    def _adjust(self, encoder: VideoCodecContext) -> None:
+        encoder.flags |= Flags.global_header
+
+    def is_seam(self, data: bytes) -> bool:
+        """Whether it is an IDR, CRA or BLA."""
+        seams = _HEVC_IDR | _HEVC_BLA | {_HEVC_CRA}
+        return any(unit and self._sets.nal_type(unit) in seams for unit in _units(self._sets, data))
+
+    def at_start(self, data: bytes) -> bytes:
+        """Return the keyframe with the source's parameter sets, where these stand in the stream."""
+        return _with_sets(self._sets, data)
+
+    def at_seam(self, data: bytes) -> bytes:
+        """Return the same, a CRA as a BLA."""
+        units = [
+            bytes([unit[0] & 0x81 | _HEVC_BLA_N_LP << 1]) + unit[1:]
+            if self._sets.nal_type(unit) in _HEVC_BLA | {_HEVC_CRA}
+            else unit
+            for unit in _units(self._sets, data)
+        ]
+        return _with_sets(self._sets, self._sets.framing.join(units))
+
+    def learn(self, data: bytes) -> None:
+        """Keep what the source says of its HDR."""
+        lasting = [
+            unit
+            for unit in _units(self._sets, data)
+            if self._sets.nal_type(unit) == _HEVC_PREFIX_SEI and unit[2] in _HEVC_LASTING_SEI
+        ]
+        self._lasting = lasting or self._lasting
+
+    def framed(self, data: bytes, *, is_keyframe: bool) -> bytes:
+        """Return an encoder's packet as it has to stand among the source's."""
+        kinds = {_VPS, _SPS, _PPS}
+        units = [self._renumbered(unit) for unit in split_annex_b(data) if self._sets.nal_type(unit) not in kinds]
+        if is_keyframe:
+            units = [*self._lasting, *units]
+            if not self._sets.framing.length_size:
+                units = [*self._own, *units]
+        return self._sets.framing.join(units)
+
+    def _renumbered(self, unit: bytes) -> bytes:
+        kind, bit = self._sets.nal_type(unit), 16
+        # The header of a slice is all that changes: the rest may be large.
+        payload = unescape(unit)
+        if kind == _VPS:
+            payload = replace_bits(payload, bit, 8, f"{_FREE:04b}{payload[2] & 0xF:04b}")
+        elif kind == _SPS:
+            assert not payload[2] >> 1 & 7, "x265 makes one temporal layer"
+            payload = replace_bits(payload, bit, 8, f"{_FREE:04b}{payload[2] & 0xF:04b}")
+            payload = replace_bits(payload, bit + 8 + 96, 1, _NINE_BITS)
+        elif kind == _PPS:
+            payload = replace_bits(payload, bit, 1, _NINE_BITS)
+            payload = replace_bits(payload, bit + 9, 1, _NINE_BITS)
+        elif kind < _VPS:
+            payload = replace_bits(payload, bit + (2 if 16 <= kind <= 23 else 1), 1, _NINE_BITS)
+        else:
+            return unit
+        return escape(payload)
+
+
+def _own_sets(edges: Edges) -> list[bytes]:
+    """Return the parameter sets that the encoder of an edge uses."""
+    with edges._refusing():  # noqa: SLF001 - one family
+        extradata = edges._open().extradata or b""  # noqa: SLF001 - one family
+    kinds = {_VPS, _SPS, _PPS} if edges.encoder == "libx265" else {7, 8}
+    return [
+        unit
+        for unit in split_annex_b(extradata)
+        if (unit[0] >> 1 & 0x3F if edges.encoder == "libx265" else unit[0] & 0x1F) in kinds
+    ]
+
+
+def _parameter_sets(codec: str, extradata: bytes) -> ParameterSets:
+    try:
+        return read_parameter_sets(codec, extradata)
+    except ValueError as error:
+        raise UnfaithfulError(str(error)) from error
+
+
+def _units(sets: ParameterSets, data: bytes) -> Iterable[bytes]:
+    try:
+        return [unit for unit in sets.framing.split(data) if unit]
+    except ValueError as error:
+        raise UnfaithfulError(str(error)) from error
+
+
+def _with_sets(sets: ParameterSets, data: bytes) -> bytes:
+    if sets.framing.length_size:
+        return data
+    kinds = {kind for kind, _ in sets.ids()}
+    if any(sets.nal_type(unit) in kinds for unit in _units(sets, data)):
+        return data
+    return sets.framing.join(sets.units) + data

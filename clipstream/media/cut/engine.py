@@ -1,0 +1,152 @@
+"""One way from a span of a source to a clip, whatever is copied or encoded on it."""
+
+import math
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+from typing import Protocol
+
+import av.container
+from av.container.core import Chapter
+
+from clipstream.errors import CutError, StoppedError
+from clipstream.media.cut.output import Output
+from clipstream.media.cut.source import AnyPacket, Source, Span, time_base
+from clipstream.media.cut.survey import Survey, survey
+from clipstream.media.cut.tracks import Track
+from clipstream.media.cutting import ClipResult, ClipSpec
+
+__all__ = ["Tracks", "make_clip"]
+
+_PRE_ROLL_S = Fraction(1, 4)
+"""How far before the cut sound is read, so that its decoder has settled."""
+_SHORT_S = Fraction(1, 10)
+_CONTAINER_TAGS = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder"})
+
+
+class Tracks(Protocol):
+    """Chooses how each track of a clip is made."""
+
+    def __call__(
+        self, container: av.container.OutputContainer, source: Source, span: Span, found: Survey | None
+    ) -> tuple[list[Track], list[str]]:
+        """Return the clip's tracks, video first, and notes on what could not be taken over."""
+        ...
+
+
+def make_clip(spec: ClipSpec, tracks: Tracks, cancelled: Callable[[], bool]) -> ClipResult:
+    """Cut one clip.
+
+    Raises:
+        CutError: The span holds nothing, the source changed or vanished, or something could not be encoded.
+        OutputError: The target cannot be written.
+        StoppedError: `cancelled()` said so.
+    """
+    if spec.end_s <= spec.start_s:
+        raise CutError(
+            f"{spec.source.name}: a clip from {float(spec.start_s):g} s to {float(spec.end_s):g} s is empty."
+        )
+    with Source(spec.source) as source:
+        span, found = _locate(source, spec)
+        tags = {key: value for key, value in source.container.metadata.items() if key not in _CONTAINER_TAGS}
+        with Output(spec.target, tags | dict(spec.metadata)) as output:
+            made, notes = tracks(output.container, source, span, found)
+            _add_chapters(source, output, span)
+            if not made:
+                raise CutError(f"{spec.source.name}: no track of it can be cut.")
+            read_from_s = found.read_from_s if found else span.start_s
+            _run(source, _Writer(output, made), made, read_from_s - _PRE_ROLL_S, cancelled)
+            result = _describe(spec, source, made, notes)
+            output.commit(
+                {
+                    number: track.hidden_from_s - span.zero_s
+                    for number, track in enumerate(made)
+                    if track.hidden_from_s is not None
+                }
+            )
+    return result
+
+
+def _add_chapters(source: Source, output: Output, span: Span) -> None:
+    """Take over the chapters that lie in the clip, cut to it."""
+    chapters: list[Chapter] = []
+    for chapter in source.container.chapters():
+        base = chapter["time_base"]
+        if not base:
+            continue
+        start = max(0, math.floor(chapter["start"] - span.zero_s / base))
+        end = math.floor(min(Fraction(chapter["end"]), span.end_s / base) - span.zero_s / base)
+        if end > start:
+            chapters.append({**chapter, "start": start, "end": end})
+    output.container.set_chapters(chapters)
+
+
+def _locate(source: Source, spec: ClipSpec) -> tuple[Span, Survey | None]:
+    start_s, end_s = spec.start_s + source.origin_s, spec.end_s + source.origin_s
+    if source.video is None:
+        return Span(start_s, end_s, start_s), None
+    found = survey(source, start_s, end_s)
+    if found is None:
+        if source.audio:
+            return Span(start_s, end_s, start_s), None
+        raise CutError(
+            f"{spec.source.name}: no frame between {float(spec.start_s):g} s and {float(spec.end_s):g} s; "
+            "choose a span inside the video."
+        )
+    # The clip starts with its first frame, unless that comes so late that sound before it would be lost.
+    first_s = found.first * time_base(source.video)
+    frame_s = 1 / source.video.average_rate if source.video.average_rate else Fraction(0)
+    late = first_s - start_s > max(frame_s, _SHORT_S)
+    return Span(start_s, end_s, start_s if late else first_s), found
+
+
+class _Writer:
+    """Hands packets on to the file, once every track knows what its header says."""
+
+    def __init__(self, output: Output, tracks: list[Track]) -> None:
+        self._output, self._tracks = output, tracks
+        self._held: list[AnyPacket] = []
+
+    def write(self, packets: Iterable[AnyPacket]) -> None:
+        self._held.extend(packets)
+        if all(track.ready for track in self._tracks):
+            for packet in self._held:
+                self._output.write(packet)
+            self._held.clear()
+
+
+def _run(source: Source, writer: _Writer, tracks: list[Track], from_s: Fraction, cancelled: Callable[[], bool]) -> None:
+    waiting = {track.index: track for track in tracks}
+    for packet in source.packets([source.container.streams[index] for index in waiting], from_s):
+        if cancelled():
+            raise StoppedError(f"{source.path.name}: cutting was stopped.")
+        if (track := waiting.get(packet.stream_index)) is None:
+            continue
+        writer.write(track.feed(packet))
+        if track.done:
+            del waiting[track.index]
+            writer.write(track.finish())
+        if not waiting:
+            break
+    for track in waiting.values():
+        writer.write(track.finish())
+
+
+def _describe(spec: ClipSpec, source: Source, tracks: list[Track], notes: list[str]) -> ClipResult:
+    main = tracks[0]
+    if main.start_s is None or main.end_s is None:
+        raise CutError(
+            f"{spec.source.name}: nothing between {float(spec.start_s):g} s and {float(spec.end_s):g} s "
+            f"could be decoded{f' ({source.problem})' if source.problem else ''}; choose another span."
+        )
+    notes = notes + [note for track in tracks for note in track.notes]
+    if source.problem:
+        notes.append(source.problem)
+    return ClipResult(
+        path=spec.target,
+        start_s=main.start_s - source.origin_s,
+        end_s=main.end_s - source.origin_s,
+        frames=main.frames,
+        copied=main.copied,
+        method=main.method,
+        notes=tuple(notes),
+    )

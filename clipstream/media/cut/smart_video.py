@@ -1,0 +1,254 @@
+"""Pictures, copied where they can be, and encoded again from the cut to the next keyframe and at the very end."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from enum import Enum, auto
+from fractions import Fraction
+from typing import cast
+
+import av
+import av.container
+import av.error
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from clipstream.media.cut.copying import add_copied_stream, copy_packet
+from clipstream.media.cut.edges import Edge, EdgeRun, Edges, UnfaithfulError
+from clipstream.media.cut.source import AnyPacket, Span, drain, time_base
+from clipstream.media.cut.survey import Survey, is_shown
+from clipstream.media.cut.timeline import Dated, Dater, clean_break, decoding_times, settled
+from clipstream.media.cut.tracks import Track
+
+__all__ = ["SmartVideo"]
+
+
+class _Phase(Enum):
+    BEFORE = auto()
+    HEAD = auto()
+    LEADING = auto()
+    COPY = auto()
+
+
+class SmartVideo(Track):
+    """The video track: a head encoded again, the middle copied, a tail of the few frames that a copy cannot end with.
+
+    Raises:
+        UnfaithfulError: From any method: the seam cannot be made; the clip has to be encoded whole.
+    """
+
+    def __init__(
+        self,
+        container: av.container.OutputContainer,
+        source: VideoStream,
+        span: Span,
+        found: Survey,
+        edges: Edges | None,
+    ) -> None:
+        super().__init__(source.index)
+        self._source, self._edges, self._found = source, edges, found
+        self._base = time_base(source)
+        _, self._end, self._zero = span.ticks(source)
+        frame_ticks = round(1 / (source.average_rate or Fraction(25)) / self._base)
+        self._dater = Dater(frame_ticks)
+        self._phase = _Phase.BEFORE
+        self._decoder = source.codec_context
+        self._codec = source.codec_context.codec.canonical_name
+        self._head: EdgeRun | None = None
+        self._replaced: list[int] = []
+        self._pending: list[Dated] = []
+        self._groups: list[list[Dated]] = []
+        self._last_dts: int | None = None
+        self._seam_pts: int | None = None
+        self._encoded = 0
+        self._stream = add_copied_stream(container, source, edges.extradata if edges else None)
+
+    @property
+    def method(self) -> str:
+        """How many frames were copied."""
+        if not self._encoded:
+            return "copied without loss"
+        if not self.copied:
+            return f"re-encoded at the edges' quality ({self.frames} frames inside one group of pictures)"
+        return f"copied without loss but for {self._encoded} of {self.frames} frames at the cuts"
+
+    def feed(self, packet: AnyPacket) -> Iterator[AnyPacket]:
+        """Take a packet of the source, and give what is ready for the clip."""
+        for dated in self._dater.date(packet):
+            yield from self._take(dated)
+
+    def finish(self) -> Iterator[AnyPacket]:
+        """Give the tail."""
+        for dated in self._dater.rest():
+            yield from self._take(dated)
+        if self._phase is _Phase.HEAD:
+            self._decode_head(None)
+            yield from self._write_head()
+        elif self._phase is _Phase.LEADING:
+            yield from self._end_head()
+        if self._phase is _Phase.COPY:
+            yield from self._end_copy()
+
+    def _take(self, item: Dated) -> Iterator[AnyPacket]:
+        if self.done:
+            return
+        if self._phase is _Phase.BEFORE:
+            if not (item.packet.is_keyframe and item.pts == self._found.anchor):
+                return
+            self._phase = _Phase.HEAD
+        if item.dts >= self._end:
+            self.done = True
+            return
+        if self._phase is _Phase.HEAD:
+            self._take_head(item)
+        elif self._phase is _Phase.LEADING:
+            yield from self._take_leading(item)
+        else:
+            yield from self._take_copy(item)
+
+    def _take_head(self, item: Dated) -> None:
+        is_key = item.packet.is_keyframe
+        if is_key and self._edges:
+            self._edges.learn(bytes(item.packet))
+        seam = is_key and self._found.first <= item.pts < self._end
+        if seam and self._edges and not self._edges.is_seam(bytes(item.packet)):
+            seam = False
+        if seam and item.pts == self._found.first:
+            self._start_copy(item, item.dts, after_edge=False)
+            return
+        self._replaced.append(item.dts)
+        if seam:
+            self._seam_pts = item.pts
+        self._decode_head(item.packet)
+        if seam:
+            self._phase = _Phase.LEADING
+            self._pending = [item]
+
+    def _take_leading(self, item: Dated) -> Iterator[AnyPacket]:
+        if item.pts < self._pending[0].pts:
+            self._replaced.append(item.dts)
+            self._decode_head(item.packet)
+            return
+        yield from self._end_head()
+        yield from self._take_copy(item)
+
+    def _end_head(self) -> Iterator[AnyPacket]:
+        seam = self._pending.pop()
+        self._decode_head(None)
+        yield from self._write_head()
+        self._start_copy(seam, max(self._replaced), after_edge=True)
+
+    def _decode_head(self, packet: AnyPacket | None) -> None:
+        if packet is not None:
+            assert isinstance(packet.stream, VideoStream)
+            self._decoder = packet.stream.codec_context
+        end = self._end if self._seam_pts is None else self._seam_pts
+        for frame in _decode(self._decoder, packet):
+            if frame.pts is not None and self._found.first <= frame.pts < end:
+                self._head = self._head or self._need_edges().start()
+                self._head.add(frame)
+
+    def _write_head(self) -> Iterator[AnyPacket]:
+        """Write the head; its frames and the keyframe after them share out the decoding times they had."""
+        if self._head is None:
+            raise UnfaithfulError("its first frames cannot be decoded")
+        edges = self._head.end()
+        if edges[0].pts != self._found.first:
+            raise UnfaithfulError("its first frame cannot be decoded")
+        pts = [edge.pts for edge in edges]
+        if self._phase is _Phase.LEADING:
+            pts.append(cast("int", self._seam_pts))
+        yield from self._write_edge(edges, decoding_times(self._replaced, pts))
+
+    def _start_copy(self, seam: Dated, dts: int, *, after_edge: bool) -> None:
+        packet = seam.packet
+        if self._edges is not None:
+            data = self._edges.at_seam(bytes(packet)) if after_edge else self._edges.at_start(bytes(packet))
+            packet = copy_packet(packet, data)
+        self._phase = _Phase.COPY
+        self._seam_pts = seam.pts
+        self._pending = [Dated(packet, seam.pts, dts)]
+        self._groups = [[seam]]
+
+    def _take_copy(self, item: Dated) -> Iterator[AnyPacket]:
+        if self._seam_pts is not None and item.pts < self._seam_pts:
+            return
+        if item.packet.is_discard:
+            raise UnfaithfulError("the source hides some of its frames")
+        if item.packet.is_keyframe:
+            # Leading pictures of a keyframe are decoded from the one before.
+            self._groups = [*self._groups[-1:], []]
+        self._groups[-1].append(item)
+        self._pending.append(item)
+        ready = min(
+            settled([waiting.pts for waiting in self._pending], item.dts),
+            clean_break([waiting.pts for waiting in self._pending], self._end),
+        )
+        yield from self._copy(ready)
+
+    def _end_copy(self) -> Iterator[AnyPacket]:
+        yield from self._copy(clean_break([item.pts for item in self._pending], self._end))
+        wanted = sorted(item.pts for item in self._pending if item.pts < self._end)
+        if not wanted:
+            return
+        group = self._groups[-1]
+        if wanted[0] < group[0].pts:
+            group = [*self._groups[0], *group]
+        if self._edges:
+            self._edges.learn(bytes(group[0].packet))
+        tail = self._need_edges().start()
+        self._decoder.flush_buffers()
+        for packet in [*(item.packet for item in group), None]:
+            for frame in _decode(self._decoder, packet):
+                if frame.pts is not None and wanted[0] <= frame.pts < self._end:
+                    tail.add(frame)
+        edges = tail.end()
+        if [edge.pts for edge in edges] != wanted:
+            raise UnfaithfulError("its last frames cannot be decoded by themselves")
+        yield from self._write_edge(edges, sorted(item.dts for item in self._pending))
+
+    def _copy(self, count: int) -> Iterator[AnyPacket]:
+        for item in self._pending[:count]:
+            if is_shown(self._codec, item.packet):
+                self.copied += 1
+                self.frames += 1
+            yield self._placed(copy_packet(item.packet), item.pts, item.dts, item.packet.duration or 0)
+        del self._pending[:count]
+
+    def _need_edges(self) -> Edges:
+        if self._edges is None:
+            raise UnfaithfulError(f"nothing here encodes {self._codec} again")
+        return self._edges
+
+    def _write_edge(self, edges: Sequence[Edge], times: Sequence[int]) -> Iterator[AnyPacket]:
+        if len(times) < len(edges):
+            raise UnfaithfulError("its frames are stored in an order that is not understood")
+        for edge, dts in zip(edges, times, strict=False):
+            self._encoded += 1
+            self.frames += 1
+            yield self._placed(_packet(edge), edge.pts, dts, edge.duration)
+
+    def _placed(self, packet: AnyPacket, pts: int, dts: int, duration: int) -> AnyPacket:
+        if dts > pts or (self._last_dts is not None and dts <= self._last_dts):
+            raise UnfaithfulError("its decoding times are not in order")
+        self._last_dts = dts
+        self.start_s = self._found.first * self._base
+        end_s = (pts + duration) * self._base
+        self.end_s = max(end_s, self.end_s if self.end_s is not None else end_s)
+        packet.pts, packet.dts, packet.duration = pts - self._zero, dts - self._zero, duration
+        packet.time_base, packet.stream = self._base, self._stream
+        return packet
+
+
+def _decode(decoder: VideoCodecContext, packet: AnyPacket | None) -> Iterable[VideoFrame]:
+    if packet is None:
+        return drain(decoder)
+    try:
+        return cast("Iterable[VideoFrame]", packet.decode())
+    except av.error.FFmpegError as error:
+        raise UnfaithfulError("frames at the cut cannot be decoded") from error
+
+
+def _packet(edge: Edge) -> AnyPacket:
+    packet: AnyPacket = av.Packet(edge.data)
+    packet.is_keyframe = edge.is_keyframe
+    return packet

@@ -1,0 +1,138 @@
+"""A file being cut from: opened, its clock known, its packets read from any point."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypeAlias
+
+import av.error
+from av.audio.stream import AudioStream
+from av.packet import Packet
+from av.stream import Discard, Stream
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from clipstream.errors import CutError, InputError
+from clipstream.media.probe import choose_video, media_origin, open_media
+
+__all__ = ["AnyPacket", "Source", "Span", "drain", "time_base"]
+
+_MOST_HELD = 64
+"""More frames than any decoder holds, with its threads."""
+
+if TYPE_CHECKING:
+    AnyPacket: TypeAlias = Packet[Stream]
+else:
+    AnyPacket = Packet  # generic for the type checker alone
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What is cut, on the source's own clock: PTS in seconds.
+
+    Attributes:
+        start_s: First instant that is wanted.
+        end_s: The instant before which the clip ends.
+        zero_s: The instant that becomes 0 in the clip: the PTS of the first frame, where there is video.
+    """
+
+    start_s: Fraction
+    end_s: Fraction
+    zero_s: Fraction
+
+    def ticks(self, stream: Stream) -> tuple[int, int, int]:
+        """Return `start_s` and `end_s` rounded up and `zero_s` rounded down to the stream's time base."""
+        base = time_base(stream)
+        return math.ceil(self.start_s / base), math.ceil(self.end_s / base), math.floor(self.zero_s / base)
+
+
+class Source:
+    """An input that reads packets from any point, whether its container can seek or not.
+
+    Attributes:
+        path: The file.
+        video: The video track a player shows, if there is one that can be read.
+        origin_s: PTS in seconds of media time 0.
+        problem: What went wrong while reading, if something did.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.problem: str | None = None
+        self._open()
+        self.origin_s = media_origin(self.container)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.container.close()
+
+    @property
+    def audio(self) -> list[AudioStream]:
+        """All audio tracks that have a codec."""
+        return [stream for stream in self.container.streams.audio if stream.codec_context is not None]
+
+    def packets(self, streams: Sequence[Stream], from_s: Fraction) -> Iterator[AnyPacket]:
+        """Read packets in the container's order, starting at or before `from_s` on the source's clock.
+
+        Ends quietly where the file does, even if that is too early; `problem` then says why.
+        """
+        numbers = [stream.index for stream in streams]
+        self._seek(from_s)
+        for stream in self.container.streams:
+            stream.discard = Discard.default if stream.index in numbers else Discard.all
+        try:
+            for packet in self.container.demux([self.container.streams[number] for number in numbers]):
+                if packet.dts is not None or packet.pts is not None:
+                    yield packet
+        except av.error.FFmpegError as error:
+            self.problem = f"the source cannot be read further ({error.strerror})"
+
+    def _seek(self, to_s: Fraction) -> None:
+        stream: Stream | None = self.video
+        try:
+            if stream is None:
+                self.container.seek(math.floor(to_s * 1_000_000))
+            else:
+                self.container.seek(math.floor(to_s / time_base(stream)), stream=stream)
+        except av.error.FFmpegError:
+            # Without an index there is one way to an earlier packet: from the start.
+            self.container.close()
+            self._open()
+
+    def _open(self) -> None:
+        try:
+            self.container = open_media(self.path)
+        except InputError as error:
+            raise CutError(f"the source cannot be opened: {error}") from error
+        video = choose_video(self.container)
+        self.video: VideoStream | None = video if video is not None and video.codec_context is not None else None
+        if self.video is not None:
+            # With frame threads, a broken packet takes good frames decoded beside it along.
+            self.video.codec_context.thread_type = "SLICE"
+
+
+def drain(decoder: VideoCodecContext) -> Iterator[VideoFrame]:
+    """Give the frames that a decoder still holds, past those that are broken."""
+    for _ in range(_MOST_HELD):
+        try:
+            yield from decoder.decode(None)
+        except av.error.EOFError:
+            return
+        except av.error.FFmpegError:
+            continue
+        else:
+            return
+
+
+def time_base(stream: Stream) -> Fraction:
+    """Return the unit of a stream's PTS, in seconds."""
+    assert stream.time_base is not None, "a stream of an opened container has a time base"
+    return stream.time_base

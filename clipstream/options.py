@@ -1,0 +1,250 @@
+"""What an option is, and how its value is read: from a flag or the environment as text, from TOML as a value."""
+
+import difflib
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from clipstream.errors import UsageError
+
+__all__ = ["ENVIRONMENT_PREFIX", "Kind", "Option", "duration_text", "parse_duration", "suggestion"]
+
+ENVIRONMENT_PREFIX = "CLIPSTREAM_"
+
+Kind = Literal["int", "float", "duration", "str", "bool", "choice", "list", "pairs"]
+"""`duration` is seconds as a float; `list` a tuple of texts; `pairs` a tuple of (name, number), sorted by name."""
+
+_DURATION = re.compile(
+    r"(?:(?P<h>\d+(?:\.\d+)?)h)?(?:(?P<m>\d+(?:\.\d+)?)m)?(?:(?P<s>\d+(?:\.\d+)?)s?)?"
+    r"|(?:(?P<hours>\d+):)?(?P<minutes>\d+):(?P<seconds>\d{1,2}(?:\.\d+)?)",
+    re.ASCII,
+)
+_BOOLEANS = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(("0", "false", "no", "off"), False)
+_EXPECTED: Mapping[Kind, str] = {
+    "int": "give a whole number",
+    "float": "give a number",
+    "duration": "give seconds, or a time such as 90s, 1m30s, 2h or 1:30",
+    "str": "give a text",
+    "bool": "give true or false",
+    "choice": "give a text",
+    "list": "give one or more names",
+    "pairs": "give NAME=NUMBER",
+}
+_METAVARS: Mapping[Kind, str] = {
+    "int": "N",
+    "float": "NUMBER",
+    "duration": "TIME",
+    "str": "TEXT",
+    "bool": "",
+    "choice": "NAME",
+    "list": "NAME",
+    "pairs": "NAME=NUMBER",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """How a field of `Settings` looks from outside.
+
+    Attributes:
+        name: Field name in `Settings`, with its unit.
+        key: External name: the TOML key, and what flag and variable are made from.
+        help: What it does.
+        group: Heading it stands under.
+        default: Its default; `None` where leaving it out means something else.
+        kind: What its value is.
+        choices: What a choice may be.
+        minimum: Smallest value allowed.
+        maximum: Largest value allowed.
+        unit: Unit, where it has one.
+        shapes_result: Whether it changes what is found or written, so that a finished input has to be done again.
+        short: One-letter flag.
+    """
+
+    name: str
+    key: str
+    help: str
+    group: str
+    default: Any
+    kind: Kind
+    choices: tuple[str, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+    unit: str = ""
+    shapes_result: bool = True
+    short: str | None = None
+
+    @property
+    def flag(self) -> str:
+        """The command-line flag."""
+        return "--" + self.key.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        """The environment variable."""
+        return ENVIRONMENT_PREFIX + self.key.upper()
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether the flag may be given several times."""
+        return self.kind in {"list", "pairs"}
+
+    @property
+    def metavar(self) -> str:
+        """What stands for its value in a table: `N`, `TIME`, `a|b`, …; empty for what is on or off."""
+        return "|".join(self.choices) if self.choices else _METAVARS[self.kind]
+
+    @property
+    def default_text(self) -> str:
+        """The default as one would write it; empty where there is none."""
+        if self.default is None or self.repeatable:
+            return ""
+        if self.kind == "duration":
+            return duration_text(self.default)
+        if self.kind == "bool":
+            return "true" if self.default else "false"
+        return str(self.default) if self.kind in {"str", "choice"} else f"{self.default:g}"
+
+    def parse(self, text: str, where: str) -> Any:
+        """Return the value that `text` stands for, checked; several names are separated by commas.
+
+        Raises:
+            UsageError: It stands for none that fits; the message begins with `where`.
+        """
+        return self.check(self._from_text(text.strip(), where), where)
+
+    def accept(self, value: Any, where: str) -> Any:
+        """Return a value as TOML or a caller gives it, checked. Durations may be numbers or texts.
+
+        Raises:
+            UsageError: It does not fit; the message begins with `where`.
+        """
+        return self.check(self._from_value(value, where), where)
+
+    def check(self, value: Any, where: str) -> Any:
+        """Return a value of the right type if it is within its limits.
+
+        Raises:
+            UsageError: It is not; the message begins with `where`.
+        """
+        if self.kind in {"int", "float", "duration"} and value is not None:
+            self._check_number(value, where)
+        if self.kind == "choice" and value not in self.choices:
+            otherwise = f"choose one of {', '.join(self.choices)}."
+            raise UsageError(f"{where} is {value!r}; {suggestion(value, self.choices, otherwise)}")
+        if self.kind == "str" and not value:
+            raise self._misfit(value, where)
+        if self.kind == "pairs":
+            for name, number in value:
+                if not (math.isfinite(number) and number >= 0):
+                    raise UsageError(f"{where} has {name}={number:g}; give 0 or more.")
+        return value
+
+    def _check_number(self, value: float, where: str) -> None:
+        shown = duration_text if self.kind == "duration" else "{:g}".format
+        if not math.isfinite(value):
+            raise UsageError(f"{where} is {value}; give a finite number.")
+        if self.minimum is not None and value < self.minimum:
+            raise UsageError(f"{where} is {shown(value)}; the smallest allowed is {shown(self.minimum)}.")
+        if self.maximum is not None and value > self.maximum:
+            raise UsageError(f"{where} is {shown(value)}; the largest allowed is {shown(self.maximum)}.")
+
+    def _from_text(self, text: str, where: str) -> Any:
+        try:
+            return _FROM_TEXT[self.kind](text)
+        except (ValueError, KeyError):
+            raise self._misfit(text, where) from None
+
+    def _from_value(self, value: Any, where: str) -> Any:
+        number = _is_number(value)
+        fitted: Any = value
+        match self.kind:
+            case "str" | "choice" if isinstance(value, str | Path):
+                fitted = str(value)
+            case "bool" if isinstance(value, bool):
+                pass
+            case "int" if number and float(value).is_integer():
+                fitted = int(value)
+            case "float" | "duration" if number:
+                fitted = float(value)
+            case "duration" | "list" | "pairs" if isinstance(value, str):
+                fitted = self._from_text(value, where)
+            case "list" if isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
+                fitted = tuple(value)
+            case "pairs" if isinstance(value, Mapping) and all(_is_number(one) for one in value.values()):
+                fitted = _pairs(value.items())
+            case _:
+                raise self._misfit(value, where)
+        return fitted
+
+    def _misfit(self, value: Any, where: str) -> UsageError:
+        return UsageError(f"{where} is {value!r}; {_EXPECTED[self.kind]}.")
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds that `90`, `90s`, `1m30s`, `2h`, `1:30` or `1:02:03.5` stand for.
+
+    >>> parse_duration("1m30s")
+    90.0
+
+    Raises:
+        ValueError: It stands for no length of time.
+    """
+    found = _DURATION.fullmatch(text)
+    if not found or not text:
+        raise ValueError(f"{text!r} is no duration")
+    h, m, s, hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    if seconds >= 60 or (hours and minutes >= 60):
+        raise ValueError(f"{text!r} is no duration")
+    return (h + hours) * 3600 + (m + minutes) * 60 + s + seconds
+
+
+def duration_text(duration_s: float) -> str:
+    """Return seconds as one writes them on the command line.
+
+    >>> duration_text(5400.0), duration_text(0.5)
+    ('1h30m', '0.5s')
+    """
+    if duration_s < 60 or duration_s != int(duration_s):
+        return f"{duration_s:.10g}s"
+    minutes, seconds = divmod(int(duration_s), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = ((hours, "h"), (minutes, "m"), (seconds, "s"))
+    return "".join(f"{number}{unit}" for number, unit in parts if number)
+
+
+def suggestion(given: str, known: Sequence[str], otherwise: str) -> str:
+    """Return the closest of the names in `known` as a question, or `otherwise` where none is close.
+
+    >>> suggestion("gausian", ["gaussian", "median"], "choose another.")
+    "did you mean 'gaussian'?"
+    """
+    close = difflib.get_close_matches(given, known, n=1)
+    return f"did you mean {close[0]!r}?" if close else otherwise
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, (name.strip() for name in text.split(","))))
+
+
+def _pairs(items: Iterable[Iterable[Any]]) -> tuple[tuple[str, float], ...]:
+    return tuple(sorted({name.strip(): float(number) for name, number in items}.items()))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+_FROM_TEXT: Mapping[Kind, Callable[[str], Any]] = {
+    "int": int,
+    "float": float,
+    "duration": parse_duration,
+    "str": str,
+    "bool": lambda text: _BOOLEANS[text.lower()],
+    "choice": str,
+    "list": _names,
+    "pairs": lambda text: _pairs(pair.split("=") for pair in _names(text)),
+}

@@ -1,0 +1,301 @@
+"""What a run leaves in `OUT/STREAM/`: clips as they are found, and the tables, the report and the manifest in the end.
+
+One `StreamOutput` a stream works in a thread of its own, so that cutting never holds up the dataflow. Everything is
+named by what it holds and appears whole or not at all: doing it again after a crash gives the same files.
+"""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from threading import Lock
+from typing import Literal
+
+import structlog
+
+from clipstream.errors import ClipstreamError, CutError, InputError, StoppedError
+from clipstream.media.cutting import ClipResult, ClipSpec, Cutter
+from clipstream.media.probe import MediaInfo, fingerprint, probe
+from clipstream.media.thumbnails import thumbnail_jpeg
+from clipstream.report.files import write_atomically
+from clipstream.report.manifest import Manifest, Source, describe, read_manifest, reason_sentence, write_manifest
+from clipstream.report.page import write_report
+from clipstream.report.records import from_json, to_json
+from clipstream.report.tables import write_features, write_highlights, write_scores
+from clipstream.results import Interval, StreamSummary
+from clipstream.settings import Settings
+from clipstream.timing import clock
+
+__all__ = ["CLIP_RECORDS", "STATE_FOLDER", "OutputContext", "StreamOutput", "clip_name", "finished_manifest"]
+
+STATE_FOLDER = ".clipstream"
+"""Where an unfinished run keeps what it needs to go on, inside the output folder."""
+
+CLIP_RECORDS = "clips"
+"""Folder in it that remembers which clips of an unfinished run are whole."""
+
+_CLIP_NAME = re.compile(r"\d{3,}_\d{6,}\.\d{3}\.\w+")
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class OutputContext:
+    """What the outputs of a run have in common.
+
+    Attributes:
+        out: The output folder.
+        settings: The run's.
+        left_out: Features that could not be used, and why.
+        cutter: What cuts the clips.
+        stopped: Asked often; once true, work is given up and nothing half-done stays.
+        clip_written: Told of every clip as it appears.
+        stream_written: Told when all of a stream is written.
+    """
+
+    out: Path
+    settings: Settings
+    left_out: tuple[tuple[str, str], ...]
+    cutter: Cutter
+    stopped: Callable[[], bool]
+    clip_written: Callable[[str, Interval, Path], None]
+    stream_written: Callable[[str, Manifest], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _ClipRecord:
+    """Remembers a finished clip, so that it is not cut again: what it shows, and what the cutter said."""
+
+    identity: str
+    size_bytes: int
+    name: str
+    start_s: str
+    end_s: str
+    frames: int
+    method: str
+    notes: tuple[str, ...]
+
+
+def clip_name(interval: Interval, suffix: str) -> str:
+    """Return the file name of a highlight's clip: its number and where in the source it starts."""
+    return f"{interval.number:03d}_{clock(interval.start_ms, separator='')}{suffix}"
+
+
+class StreamOutput:
+    """Everything that is written for one stream.
+
+    Items are worked off in order in a thread of its own. `pending` is what a snapshot has to remember: an item leaves
+    it only when its files are there.
+    """
+
+    def __init__(self, context: OutputContext, stream: str, source: Path) -> None:
+        self._context, self._stream, self._source = context, stream, source
+        self._folder = context.out / stream
+        self._records = context.out / STATE_FOLDER / CLIP_RECORDS / stream
+        self._media: MediaInfo | None = None
+        self._fingerprint = ""
+        with suppress(InputError):  # what cannot be read is reported by the source, with an end that says so
+            self._fingerprint = fingerprint(source)
+            self._media = probe(source)
+        self._lock = Lock()
+        self._pending: list[Interval | StreamSummary] = []
+        self._known: set[int] = set()
+        self._clips: dict[int, ClipResult] = {}
+        self._uncut: dict[int, str] = {}
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"output-{stream}")
+
+    def add(self, item: Interval | StreamSummary) -> None:
+        """Take a highlight to cut, or the summary that ends the stream. Returns at once."""
+        with self._lock:
+            if isinstance(item, Interval):
+                if item.number in self._known:
+                    return
+                self._known.add(item.number)
+            self._pending.append(item)
+        self._thread.submit(self._work, item)
+
+    def pending(self) -> tuple[Interval | StreamSummary, ...]:
+        """Return what is not written yet."""
+        with self._lock:
+            return tuple(self._pending)
+
+    def close(self) -> None:
+        """Wait until everything is written, or given up because the run was stopped."""
+        self._thread.shutdown(wait=True)
+
+    def _work(self, item: Interval | StreamSummary) -> None:
+        if self._context.stopped():
+            return
+        try:
+            if isinstance(item, Interval):
+                self._cut(item)
+            else:
+                self._finish(item)
+        except StoppedError:
+            return
+        except Exception as error:  # noqa: BLE001 - one stream's output must not end the others' run
+            self._failed(item, error)
+        with self._lock:
+            self._pending.remove(item)
+
+    def _cut(self, interval: Interval) -> None:
+        if fingerprint(self._source) != self._fingerprint:
+            raise CutError(f"{self._source}: the file has changed since it was analysed; run it again with --force.")
+        target = self._folder / "clips" / clip_name(interval, self._suffix())
+        identity = f"{self._fingerprint} {self._context.settings.fingerprint()} {interval.start_ms}-{interval.end_ms}"
+        result = self._recorded(interval, identity, target)
+        if result is None:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            spec = ClipSpec(
+                source=self._source,
+                target=target,
+                start_s=Fraction(interval.start_ms, 1000),
+                end_s=Fraction(interval.end_ms, 1000),
+                metadata={
+                    "title": f"{self._stream} {interval.number}",
+                    "comment": (
+                        f"{clock(interval.start_ms)} to {clock(interval.end_ms)} of {self._source.name}: "
+                        f"{reason_sentence(interval.reasons)}"
+                    ),
+                },
+            )
+            result = self._context.cutter.cut(spec, self._context.stopped)
+            self._record(interval, identity, result)
+        self._clips[interval.number] = result
+        self._context.clip_written(self._stream, interval, result.path)
+
+    def _finish(self, summary: StreamSummary) -> None:
+        for interval in summary.intervals:
+            if interval.number not in self._clips and interval.number not in self._uncut:
+                self._cut_or_say_why(interval)
+        thumbnails = {}
+        for interval in summary.intervals:
+            picture = thumbnail_jpeg(self._source, Fraction(interval.peak_ms, 1000))
+            if picture is not None:
+                thumbnails[interval.number] = picture
+            if self._context.stopped():
+                raise StoppedError("stopped while the report was written; run the same command again to go on.")
+        manifest = self._manifest(summary)
+        self._remove_strangers(summary)
+        write_highlights(self._folder, manifest.ranked)
+        write_features(self._folder, summary)
+        write_scores(self._folder, summary)
+        write_report(self._folder, manifest, summary, thumbnails)
+        write_manifest(self._folder, manifest)  # last: it says that everything else is there
+        self._context.stream_written(self._stream, manifest)
+
+    def _manifest(self, summary: StreamSummary) -> Manifest:
+        error = None
+        if self._uncut:
+            first = self._uncut[min(self._uncut)]
+            error = f"{len(self._uncut)} of {len(summary.intervals)} clips could not be cut: {first}"
+        elif summary.end.problem and not summary.end.duration_s:
+            error = summary.end.problem
+        source = Source(
+            path=str(self._source),
+            name=self._source.name,
+            size_bytes=self._media.size_bytes if self._media else None,
+            fingerprint=self._fingerprint,
+            streams=self._media.tracks if self._media else (),
+        )
+        return describe(
+            summary,
+            source,
+            self._context.settings,
+            left_out=self._context.left_out,
+            clips=self._clips,
+            uncut=self._uncut,
+            error=error,
+        )
+
+    def _suffix(self) -> str:
+        return ".mp4" if self._media is None or (self._media.video and self._media.video.decodable) else ".m4a"
+
+    def _cut_or_say_why(self, interval: Interval) -> None:
+        try:
+            self._cut(interval)
+        except StoppedError:
+            raise
+        except Exception as error:  # noqa: BLE001 - said in the manifest
+            self._failed(interval, error)
+
+    def _failed(self, item: Interval | StreamSummary, error: Exception) -> None:
+        message = str(error) if isinstance(error, ClipstreamError) else f"{type(error).__name__}: {error}"
+        kind: Literal["clip", "report"] = "clip" if isinstance(item, Interval) else "report"
+        _log.error(
+            "output_failed",
+            stream=self._stream,
+            what=kind,
+            error=message,
+            exc_info=not isinstance(error, ClipstreamError),
+        )
+        if isinstance(item, Interval):
+            self._uncut[item.number] = message
+        else:
+            failed = replace(self._manifest(item), status="failed", error=message)
+            self._context.stream_written(self._stream, failed)
+
+    def _recorded(self, interval: Interval, identity: str, target: Path) -> ClipResult | None:
+        try:
+            record = from_json(_ClipRecord, json.loads(self._record_path(interval).read_text(encoding="utf-8")))
+            if record.identity != identity or target.with_name(record.name).stat().st_size != record.size_bytes:
+                return None
+            return ClipResult(
+                path=target.with_name(record.name),
+                start_s=Fraction(record.start_s),
+                end_s=Fraction(record.end_s),
+                frames=record.frames,
+                method=record.method,
+                notes=record.notes,
+            )
+        except (OSError, ValueError):
+            return None
+
+    def _record(self, interval: Interval, identity: str, result: ClipResult) -> None:
+        record = _ClipRecord(
+            identity=identity,
+            size_bytes=result.path.stat().st_size,
+            name=result.path.name,
+            start_s=str(result.start_s),
+            end_s=str(result.end_s),
+            frames=result.frames,
+            method=result.method,
+            notes=result.notes,
+        )
+        with write_atomically(self._record_path(interval)) as temporary:
+            temporary.write_text(json.dumps(to_json(record)), encoding="utf-8")
+
+    def _record_path(self, interval: Interval) -> Path:
+        return self._records / f"{interval.number:03d}.json"
+
+    def _remove_strangers(self, summary: StreamSummary) -> None:
+        """Remove clips of an earlier run with other settings, and what a killed run left half-written."""
+        ours: Sequence[str] = [clip.path.name for clip in self._clips.values()]
+        folder = self._folder / "clips"
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if path.name in ours:
+                continue
+            if _CLIP_NAME.fullmatch(path.name) or _CLIP_NAME.match(path.name.removeprefix(".")):
+                path.unlink(missing_ok=True)
+        if not summary.intervals and folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def finished_manifest(
+    out: Path, stream: str, source_fingerprint: str, settings: Settings, features: Sequence[str]
+) -> Manifest | None:
+    """Return the manifest of a stream that is finished with the same source, settings and features, if it is."""
+    manifest = read_manifest(out / stream)
+    if (
+        manifest is not None
+        and manifest.status == "complete"
+        and manifest.source.fingerprint == source_fingerprint
+        and manifest.settings_fingerprint == settings.fingerprint()
+        and [feature.name for feature in manifest.features] == list(features)
+    ):
+        return manifest
+    return None

@@ -1,0 +1,1 @@
+"""What is written beside the clips: the manifest, the tables and the page."""

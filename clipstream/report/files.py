@@ -1,0 +1,55 @@
+"""Files that appear whole or not at all."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from clipstream.errors import OutputError
+
+__all__ = ["write_atomically"]
+
+_ELSEWHERE = "choose another folder with --out"
+_ADVICE = {
+    errno.ENOSPC: f"free some space, or {_ELSEWHERE}",
+    errno.EDQUOT: f"free some space, or {_ELSEWHERE}",
+    errno.EACCES: f"allow writing there, or {_ELSEWHERE}",
+    errno.EPERM: f"allow writing there, or {_ELSEWHERE}",
+    errno.EROFS: _ELSEWHERE,
+    errno.EEXIST: f"a file is where a folder should be; move it, or {_ELSEWHERE}",
+    errno.ENOTDIR: f"a file is where a folder should be; move it, or {_ELSEWHERE}",
+    errno.EISDIR: f"a folder is where the file should be; move it, or {_ELSEWHERE}",
+}
+
+
+@contextmanager
+def write_atomically(path: Path) -> Iterator[Path]:
+    """Give a temporary path to write, and rename it to `path` when the block ends without an exception.
+
+    The temporary file lies beside `path` under a name that starts with a dot and is always the same, so that what a
+    killed run leaves behind is overwritten by the next. Missing folders are made. A block that raises leaves `path` as
+    it was and removes the temporary file.
+
+    Raises:
+        OutputError: A folder or file cannot be made, written or renamed.
+    """
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            temporary.replace(path)
+        except BaseException:
+            _discard(temporary)
+            raise
+    except OutputError:
+        raise
+    except OSError as error:
+        seen = error.strerror or str(error).splitlines()[0]
+        advice = _ADVICE.get(error.errno or 0, _ELSEWHERE)
+        raise OutputError(f"{path}: cannot be written ({seen}): {advice}.") from error
+
+
+def _discard(path: Path) -> None:
+    with suppress(OSError):  # the exception on its way says more
+        path.unlink(missing_ok=True)

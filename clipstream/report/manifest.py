@@ -1,0 +1,327 @@
+"""The manifest: what was found in one stream, with which settings, and why. `docs/manifest.md` documents each field."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from fractions import Fraction
+from importlib.metadata import version
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from clipstream.errors import InputError
+from clipstream.features.base import FeatureInfo
+from clipstream.media.cutting import ClipResult
+from clipstream.report.files import write_atomically
+from clipstream.report.records import from_json, to_json
+from clipstream.results import Interval, Reason, StreamSummary
+from clipstream.settings import Settings
+from clipstream.timing import clock, to_ms
+
+__all__ = [
+    "MANIFEST_NAME",
+    "SCHEMA",
+    "Highlight",
+    "LeftOut",
+    "Manifest",
+    "Source",
+    "UsedFeature",
+    "UsedSignal",
+    "describe",
+    "parse_manifest",
+    "read_manifest",
+    "reason_sentence",
+    "seconds",
+    "write_manifest",
+]
+
+SCHEMA = "clipstream/manifest/1"
+"""The schema's name and version. A field may be added without a new version; none changes its meaning or goes."""
+
+MANIFEST_NAME = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What the highlights were cut from.
+
+    Attributes:
+        path: As it was given, credentials removed.
+        name: Its last part, for people.
+        size_bytes: Size of the file; `None` for what is no file.
+        fingerprint: What tells this content from another; empty where there is none.
+        duration_s: Media time that was decoded.
+        claimed_duration_s: What the container says, if it says.
+        streams: Each track in words: `"video h264 1920×1080, 29.97 fps"`.
+        problem: What was wrong with it, in one line: it is truncated, …
+    """
+
+    path: str
+    name: str
+    size_bytes: int | None = None
+    fingerprint: str = ""
+    duration_s: Decimal = Decimal("0.000")
+    claimed_duration_s: Decimal | None = None
+    streams: tuple[str, ...] = ()
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UsedSignal:
+    """A number that a feature measured: column of `features.parquet`, its meaning, unit and share in the feature."""
+
+    name: str
+    label: str
+    unit: str
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class UsedFeature:
+    """A feature that was used, its share in the score as it was set, and what it measured."""
+
+    name: str
+    weight: float
+    signals: tuple[UsedSignal, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A feature that would have been used but could not, and why."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Highlight:
+    """A moment worth keeping, and its clip.
+
+    Attributes:
+        number: Place in time, from 1.
+        rank: 1 for the best; `None` where a running policy did not rank.
+        start_s: Where it starts in the source, with context.
+        end_s: Where it ends.
+        peak_s: Where the score is highest.
+        start: `start_s` as `HH:MM:SS.mmm`.
+        end: `end_s` likewise.
+        peak: `peak_s` likewise.
+        score: Height of the peak, in robust standard deviations above usual.
+        reason: Why, in one sentence.
+        reasons: The same as numbers, the largest share first.
+        clip: The clip's file, relative to the manifest; `None` when it could not be cut.
+        clip_start_s: Media time of the clip's first frame.
+        clip_end_s: Media time at which its last frame stops being shown.
+        frames: Video frames in the clip.
+        method: How it was cut, in one phrase.
+        notes: What to know about the clip, or why there is none.
+        thumbnail: A JPEG of the moment, relative to the manifest, if one was kept.
+    """
+
+    number: int
+    rank: int | None
+    start_s: Decimal
+    end_s: Decimal
+    peak_s: Decimal
+    start: str
+    end: str
+    peak: str
+    score: float
+    reason: str
+    reasons: tuple[Reason, ...] = ()
+    clip: str | None = None
+    clip_start_s: Decimal | None = None
+    clip_end_s: Decimal | None = None
+    frames: int | None = None
+    method: str | None = None
+    notes: tuple[str, ...] = ()
+    thumbnail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """Everything about one finished stream.
+
+    Attributes:
+        stream: Name of the stream, which is also its folder's.
+        source: What it was.
+        status: `"complete"`, or `"failed"` when `error` says why it is not.
+        error: One line.
+        settings: Every option's value, as `Settings.as_dict()` gives them.
+        settings_fingerprint: `Settings.fingerprint()`: equal where the result would be.
+        features: What was used.
+        left_out: What could not be.
+        threshold: What a window's score had to reach; NaN where nothing was judged.
+        floor: The absolute part of it.
+        explanation: One sentence when there is no highlight: why not.
+        highlights: In order of time.
+        errors: Packets, frames and feature calls that failed.
+        clipstream_version: Who wrote this.
+        schema: `SCHEMA`.
+    """
+
+    stream: str
+    source: Source
+    status: Literal["complete", "failed"] = "complete"
+    error: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings_fingerprint: str = ""
+    features: tuple[UsedFeature, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    threshold: float = float("nan")
+    floor: float = float("nan")
+    explanation: str | None = None
+    highlights: tuple[Highlight, ...] = ()
+    errors: int = 0
+    clipstream_version: str = field(default_factory=lambda: version("clipstream"))
+    schema: str = SCHEMA
+
+    @property
+    def ranked(self) -> tuple[Highlight, ...]:
+        """The highlights, best first; those without a rank last, in order of time."""
+        return tuple(sorted(self.highlights, key=lambda one: (one.rank is None, one.rank or 0, one.number)))
+
+
+def seconds(time_s: Fraction) -> Decimal:
+    """Return media time as an exact decimal of three digits, to the nearest millisecond."""
+    return Decimal(to_ms(time_s)).scaleb(-3)
+
+
+def reason_sentence(reasons: tuple[Reason, ...]) -> str:
+    """Say in one sentence why a moment stands out.
+
+    >>> reason_sentence((Reason("audio", "loudness", -9.0, -31.0, "dBFS", 21.4, 0.8),))
+    'loudness 21.4 deviations above usual'
+    """
+    told = [reason for reason in reasons if reason.deviations > 0]
+    return "; ".join(f"{reason.label} {reason.deviations:.1f} deviations above usual" for reason in told) or (
+        "all features together stand out, none of them alone"
+    )
+
+
+def describe(
+    summary: StreamSummary,
+    source: Source,
+    settings: Settings,
+    *,
+    left_out: tuple[tuple[str, str], ...] = (),
+    clips: Mapping[int, ClipResult] | None = None,
+    uncut: Mapping[int, str] | None = None,
+    thumbnails: Mapping[int, str] | None = None,
+    error: str | None = None,
+) -> Manifest:
+    """Make the manifest of a stream that has ended.
+
+    Args:
+        summary: What was found.
+        source: What it was found in; the durations and problem are those of `summary`.
+        settings: The run's.
+        left_out: Features that could not be used, and why, as `Selection.left_out` has them.
+        clips: The clips by highlight number. Their files lie in `clips/`.
+        uncut: By highlight number, why there is no clip.
+        thumbnails: By highlight number, the file of a thumbnail relative to the stream's folder.
+        error: What failed; the status is `"failed"` if given.
+    """
+    clips, uncut, thumbnails = clips or {}, uncut or {}, thumbnails or {}
+    return Manifest(
+        stream=summary.stream,
+        source=Source(
+            path=source.path,
+            name=source.name,
+            size_bytes=source.size_bytes,
+            fingerprint=source.fingerprint,
+            duration_s=seconds(summary.end.duration_s),
+            claimed_duration_s=None if summary.end.claimed_s is None else seconds(summary.end.claimed_s),
+            streams=source.streams,
+            problem=summary.end.problem or source.problem,
+        ),
+        status="failed" if error else "complete",
+        error=error,
+        settings=settings.as_dict(),
+        settings_fingerprint=settings.fingerprint(),
+        features=tuple(_used(info) for info in summary.features),
+        left_out=tuple(LeftOut(name, why) for name, why in left_out),
+        threshold=summary.threshold,
+        floor=summary.floor,
+        explanation=summary.explanation,
+        highlights=tuple(
+            _highlight(one, clips.get(one.number), uncut.get(one.number), thumbnails.get(one.number))
+            for one in summary.intervals
+        ),
+        errors=summary.errors,
+    )
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> Path:
+    """Write `manifest.json` into the stream's folder and return its path.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    path = folder / MANIFEST_NAME
+    document = to_json(manifest)
+    text = json.dumps({"schema": document.pop("schema"), **document}, ensure_ascii=False, allow_nan=False, indent=2)
+    with write_atomically(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+    return path
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """Return the manifest in the stream's folder; `None` when there is none, or none that can be trusted."""
+    try:
+        return parse_manifest((folder / MANIFEST_NAME).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def parse_manifest(text: str) -> Manifest:
+    """Return the manifest that `text` holds. Nothing in it is executed, and no file is touched.
+
+    Raises:
+        InputError: The text is no JSON, of another schema, or has a field that is missing or of a wrong type.
+    """
+    try:
+        document = json.loads(text, parse_float=Decimal, parse_constant=_refuse)
+        manifest = from_json(Manifest, document)
+    except (ValueError, RecursionError, ArithmeticError) as error:
+        raise InputError(f"no clipstream manifest ({error}): run the input again with --force.") from error
+    if manifest.schema != SCHEMA:
+        raise InputError(f"the manifest's schema is {manifest.schema!r}, known is {SCHEMA!r}: run the input again.")
+    for highlight in manifest.highlights:
+        for name in (highlight.clip, highlight.thumbnail):
+            if name is not None and (PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts):
+                raise InputError(f"the manifest names {name!r}, outside its own folder: run the input again.")
+    return manifest
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _used(info: FeatureInfo) -> UsedFeature:
+    signals = (UsedSignal(one.name, one.label, one.unit, one.weight) for one in info.signals)
+    return UsedFeature(info.name, info.weight, tuple(signals))
+
+
+def _highlight(interval: Interval, clip: ClipResult | None, uncut: str | None, thumbnail: str | None) -> Highlight:
+    start, end, peak = interval.start_ms, interval.end_ms, interval.peak_ms
+    return Highlight(
+        number=interval.number,
+        rank=interval.rank,
+        start_s=Decimal(start).scaleb(-3),
+        end_s=Decimal(end).scaleb(-3),
+        peak_s=Decimal(peak).scaleb(-3),
+        start=clock(start),
+        end=clock(end),
+        peak=clock(peak),
+        score=interval.score,
+        reason=reason_sentence(interval.reasons),
+        reasons=interval.reasons,
+        clip=f"clips/{clip.path.name}" if clip else None,
+        clip_start_s=seconds(clip.start_s) if clip else None,
+        clip_end_s=seconds(clip.end_s) if clip else None,
+        frames=clip.frames if clip else None,
+        method=clip.method if clip else None,
+        notes=(*(clip.notes if clip else ()), *((uncut,) if uncut else ())),
+        thumbnail=thumbnail,
+    )

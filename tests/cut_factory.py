@@ -1,0 +1,278 @@
+"""Sources for the cutting tests, in every kind that is promised, and what a clip of one has to be."""
+
+import shutil
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+from typing import cast
+
+import av
+import av.container
+import av.error
+import numpy as np
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from av.codec.context import Flags
+from av.sidedata.sidedata import SideData
+from av.sidedata.sidedata import Type as SideDataType
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from clipstream.media.probe import choose_video, media_origin, open_media
+
+__all__ = ["Kind", "Picture", "Track", "decode_pictures", "decode_sound", "ffmpeg_complaints", "make_source", "psnr_db"]
+
+WIDTH_PX, HEIGHT_PX = 192, 112
+TICKS = Fraction(1, 90_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """A track of sound: its encoder, rate, and what its language and title are."""
+
+    codec: str = "aac"
+    rate_hz: int = 48_000
+    layout: str = "stereo"
+    language: str = "eng"
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of source.
+
+    Attributes:
+        name: What a failing test calls it.
+        suffix: Container.
+        codec: Encoder of the pictures.
+        options: Its options.
+        gop: Distance of keyframes, in frames.
+        b_frames: Most B-frames in a row.
+        rate_hz: Frames a second, on average where it varies.
+        variable: Whether frames are spaced unevenly.
+        pixel_format: Depth and chroma.
+        closed: Whether groups of pictures are closed by flag (MPEG-2, MPEG-4).
+        interlaced: Whether frames are coded as two fields.
+        frames: How many there are.
+        tracks: Sound.
+        colours: Primaries, transfer and matrix, as numbers of ITU-T H.273.
+        full_range: Whether black is 0.
+        aspect: Width of a pixel over its height.
+        turn_deg: Rotation in the container.
+        start_s: PTS of the first frame.
+    """
+
+    name: str
+    suffix: str = ".mp4"
+    codec: str = "libx264"
+    options: tuple[tuple[str, str], ...] = ()
+    gop: int = 20
+    b_frames: int = 2
+    rate_hz: Fraction = Fraction(30)
+    variable: bool = False
+    pixel_format: str = "yuv420p"
+    closed: bool = False
+    interlaced: bool = False
+    frames: int = 75
+    tracks: Sequence[Track] = field(default=(Track(),))
+    colours: tuple[int, int, int] = (1, 1, 1)
+    full_range: bool = False
+    aspect: Fraction = Fraction(1)
+    turn_deg: int = 0
+    start_s: Fraction = Fraction(0)
+
+    def times_s(self) -> list[Fraction]:
+        """Return the PTS of each frame."""
+        generator = np.random.default_rng(7)
+        gaps = generator.integers(1, 5, self.frames) if self.variable else np.full(self.frames, 2)
+        at = np.concatenate([[0], np.cumsum(gaps)[:-1]])
+        return [self.start_s + Fraction(int(n), 2) / self.rate_hz for n in at]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Picture:
+    """A decoded frame: its time on the clip's clock and its brightness."""
+
+    time_s: Fraction
+    luma: NDArray[np.uint16]
+
+
+def make_source(path: Path, kind: Kind) -> Path:
+    """Write a source of a kind, its frames all different and its sound never the same twice."""
+    with av.open(str(path), "w", options={"avoid_negative_ts": "disabled"}) as container:
+        container.metadata["title"] = "A source"
+        packets = _pictures(container, kind)
+        for track in kind.tracks:
+            packets += _sound(container, track, kind)
+        for packet in sorted(packets, key=lambda packet: (packet.dts or 0) * packet.time_base):
+            container.mux(packet)
+    return path
+
+
+def decode_pictures(
+    path: Path, start_s: Fraction | None = None, end_s: Fraction | None = None
+) -> tuple[list[Picture], VideoFrame]:
+    """Return the frames of a file whose media time lies in a span, and the last frame itself."""
+    found, last = [], None
+    with open_media(path) as container:
+        stream, origin_s = choose_video(container), media_origin(container)
+        assert stream is not None
+        for packet in container.demux(stream):
+            try:
+                frames = cast("list[VideoFrame]", packet.decode())
+            except av.error.FFmpegError:
+                continue
+            for frame in frames:
+                assert frame.pts is not None
+                assert stream.time_base is not None
+                time_s = frame.pts * stream.time_base - origin_s
+                last = frame
+                if (start_s is None or time_s >= start_s) and (end_s is None or time_s < end_s):
+                    found.append(Picture(time_s, _luma(frame)))
+    assert last is not None, f"{path} has no frame"
+    return found, last
+
+
+def decode_sound(path: Path, number: int) -> tuple[NDArray[np.float32], Fraction, int]:
+    """Return a track as one channel of samples, the media time of the first, and the rate. Gaps are silent."""
+    with open_media(path) as container:
+        stream, origin_s = container.streams.audio[number], media_origin(container)
+        rate_hz = stream.codec_context.sample_rate
+        pieces: list[tuple[int, NDArray[np.float32]]] = []
+        resampler = av.AudioResampler("fltp", "mono", rate_hz)
+        for frame in container.decode(stream):
+            assert isinstance(frame, AudioFrame)
+            assert frame.pts is not None
+            at = round((frame.pts * cast("Fraction", frame.time_base) - origin_s) * rate_hz)
+            frame.pts = None
+            for piece in resampler.resample(frame):
+                samples = piece.to_ndarray()[0].astype(np.float32)
+                pieces.append((at, samples))
+                at += len(samples)
+    first, last = pieces[0][0], max(at + len(samples) for at, samples in pieces)
+    whole = np.zeros(last - first, np.float32)
+    for at, samples in pieces:
+        whole[at - first : at - first + len(samples)] = samples
+    return whole, Fraction(first, rate_hz), rate_hz
+
+
+def psnr_db(one: Picture, other: Picture) -> float:
+    """Return how alike two pictures are; infinite where they are the same."""
+    assert one.luma.shape == other.luma.shape
+    error = np.mean((one.luma.astype(np.float64) - other.luma.astype(np.float64)) ** 2)
+    return float("inf") if error == 0 else float(10 * np.log10(65535**2 / error))
+
+
+def display_matrix(frame: VideoFrame) -> bytes | None:
+    """Return the matrix that turns a frame, if it has one."""
+    for data in cast("Iterable[SideData]", frame.side_data):
+        if data.type is SideDataType.DISPLAYMATRIX:
+            return bytes(data)
+    return None
+
+
+@cache
+def ffmpeg() -> str | None:
+    """Return where the ffmpeg program is, if it is."""
+    return shutil.which("ffmpeg")
+
+
+def ffmpeg_complaints(path: Path) -> str:
+    """Return what ffmpeg, a decoder of another version, says against a file: nothing, if all is well."""
+    program = ffmpeg()
+    if program is None:
+        return ""
+    command = [program, "-v", "error", "-xerror", "-i", str(path), "-map", "0:v?", "-map", "0:a?"]
+    # Frames keep their own times: the null output would otherwise round them to a constant rate, and say so.
+    command += ["-fps_mode", "passthrough", "-enc_time_base", "-1", "-f", "null", "-"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stderr
+
+
+def _luma(frame: VideoFrame) -> NDArray[np.uint16]:
+    deep = "10" in frame.format.name
+    grey = frame.to_ndarray(format="gray16le" if deep else "gray")
+    return grey.astype(np.uint16) if deep else grey.astype(np.uint16) * 257
+
+
+def _pictures(container: av.container.OutputContainer, kind: Kind) -> list["av.Packet"]:
+    stream = container.add_stream(kind.codec, rate=kind.rate_hz, options=_encoder_options(kind))
+    assert isinstance(stream, VideoStream)
+    context = stream.codec_context
+    context.width, context.height, context.pix_fmt = WIDTH_PX, HEIGHT_PX, kind.pixel_format
+    # MPEG-1, -2 and -4 count in frames; half a frame serves the uneven spacing of the others.
+    counts_frames = kind.codec in {"mpeg2video", "mpeg4"}
+    base = 1 / kind.rate_hz if counts_frames else 1 / (2 * kind.rate_hz)
+    stream.time_base = context.time_base = base
+    context.gop_size, context.max_b_frames = kind.gop, kind.b_frames
+    context.sample_aspect_ratio = kind.aspect
+    context.color_primaries, context.color_trc, context.colorspace = kind.colours
+    context.color_range = 2 if kind.full_range else 1
+    if kind.closed:
+        context.flags |= Flags.closed_gop
+    if kind.interlaced:
+        context.flags |= Flags.interlaced_dct | Flags.interlaced_me
+        context.field_order = 2
+    if kind.turn_deg:
+        stream.set_display_rotation(kind.turn_deg)
+    stream.metadata["language"] = "fra"
+    packets: list[av.Packet] = []
+    for number, time_s in enumerate(kind.times_s()):
+        frame = VideoFrame.from_ndarray(_draw(number), format="bgr24").reformat(format=kind.pixel_format)
+        frame.time_base, frame.pts = base, round(time_s / base)
+        packets += stream.encode(frame)
+    return packets + stream.encode(None)
+
+
+def _encoder_options(kind: Kind) -> dict[str, str]:
+    options = dict(kind.options)
+    if kind.codec == "libx264":
+        return {"preset": "ultrafast", "crf": "20", "threads": "1"} | options
+    if kind.codec == "libx265":
+        own = options.pop("x265-params", "open-gop=1")
+        params = f"log-level=none:pools=none:frame-threads=1:keyint={kind.gop}:min-keyint={kind.gop}:scenecut=0"
+        return {"preset": "ultrafast", "x265-params": f"{params}:bframes={kind.b_frames}:{own}"} | options
+    return options
+
+
+def _draw(number: int) -> NDArray[np.uint8]:
+    """Return a picture that moves and carries its number as blocks, smooth enough to be coded well."""
+    y, x = np.mgrid[0:HEIGHT_PX, 0:WIDTH_PX].astype(np.float32)
+    picture = np.stack(
+        [
+            128 + 90 * np.sin((x + 3 * number) / 23) * np.cos((y - 2 * number) / 17),
+            128 + 90 * np.sin((x - 2 * number) / 31 + y / 19),
+            128 + 90 * np.cos((y + 4 * number) / 29 - x / 37),
+        ],
+        axis=2,
+    )
+    for bit in range(8):
+        picture[:12, bit * 24 : bit * 24 + 24] = 200 if number >> bit & 1 else 50
+    return picture.clip(0, 255).astype(np.uint8)
+
+
+def _sound(container: av.container.OutputContainer, track: Track, kind: Kind) -> list["av.Packet"]:
+    stream = container.add_stream(track.codec, rate=track.rate_hz, layout=track.layout)
+    assert isinstance(stream, AudioStream)
+    base = Fraction(1, track.rate_hz)
+    context = stream.codec_context
+    context.time_base = base
+    stream.metadata["language"] = track.language
+    first = round(kind.start_s * track.rate_hz)
+    times = kind.times_s()
+    length = round((times[-1] - times[0] + 1 / kind.rate_hz) * track.rate_hz)
+    generator = np.random.default_rng(track.seed)
+    # Noise without its highest tones: unlike any shifted copy of itself, and kept well by lossy codecs.
+    samples = np.convolve(generator.normal(0, 1, length), np.hanning(33), "same")
+    samples = (samples / np.abs(samples).max() * 0.7).astype(np.float32)
+    channels = 1 if track.layout == "mono" else 2
+    packets: list[av.Packet] = []
+    for offset in range(0, length, 960):
+        block = np.tile(samples[offset : offset + 960], (channels, 1))
+        frame = AudioFrame.from_ndarray(block, format="fltp", layout=track.layout)
+        frame.sample_rate, frame.time_base, frame.pts = track.rate_hz, base, first + offset
+        packets += stream.encode(frame)
+    return packets + stream.encode(None)

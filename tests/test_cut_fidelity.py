@@ -1,0 +1,183 @@
+"""Clips of every kind of source are what was asked: frame by frame, sample by sample, tag by tag."""
+
+import random
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cut_factory import (
+    Kind,
+    Track,
+    decode_pictures,
+    decode_sound,
+    display_matrix,
+    ffmpeg_complaints,
+    make_source,
+    psnr_db,
+)
+from scipy.signal import correlate
+
+from clipstream.media.cut import SmartCutter
+from clipstream.media.cutting import ClipResult, ClipSpec
+from clipstream.media.probe import choose_video, open_media
+
+NTSC = Fraction(30_000, 1001)
+FILM = Fraction(24_000, 1001)
+CLOSED_X265 = (("x265-params", "open-gop=0"),)
+TWO = (Track(seed=1), Track(seed=2, language="deu", layout="mono"))
+NONE: tuple[Track, ...] = ()
+
+H264 = [
+    Kind("h264 closed", options=(("x264-params", "open-gop=0"),)),
+    Kind("h264 without B-frames", b_frames=0),
+    Kind("h264 pyramid", b_frames=7, options=(("preset", "veryfast"), ("x264-params", "b-pyramid=normal:b-adapt=0"))),
+    Kind("h264 open gop", options=(("x264-params", "open-gop=1:keyint=20:min-keyint=20"),)),
+    Kind("h264 long gop", gop=250),
+    Kind("h264 all intra", gop=1, b_frames=0),
+    Kind("h264 29.97", rate_hz=NTSC),
+    Kind("h264 variable", variable=True),
+    Kind("h264 baseline", b_frames=0, options=(("profile", "baseline"),)),
+    Kind("h264 high cabac", options=(("preset", "veryfast"),)),
+    Kind("h264 10 bit", pixel_format="yuv420p10le"),
+    Kind("h264 4:2:2", pixel_format="yuv422p"),
+    Kind("h264 4:4:4", pixel_format="yuv444p"),
+    Kind("h264 interlaced", interlaced=True, rate_hz=Fraction(25)),
+    Kind("h264 two tracks", tracks=TWO),
+    Kind("h264 silent", tracks=NONE),
+    Kind("h264 turned", turn_deg=90),
+    Kind("h264 anamorphic bt601", aspect=Fraction(16, 11), colours=(6, 6, 6)),
+    Kind("h264 full range", full_range=True),
+    Kind("h264 late start", start_s=Fraction(1)),
+    Kind("h264 mov pcm", suffix=".mov", tracks=(Track("pcm_s16le"),)),
+    Kind("h264 mp3", tracks=(Track("libmp3lame", rate_hz=44_100),)),
+    Kind("h264 ac3", tracks=(Track("ac3"),)),
+    Kind("h264 opus in mp4", tracks=(Track("libopus"),)),
+    Kind("h264 mkv opus", suffix=".mkv", tracks=(Track("libopus"),)),
+    Kind("h264 mkv flac", suffix=".mkv", tracks=(Track("flac"), *TWO)),
+    Kind("h264 mkv pcm variable", suffix=".mkv", variable=True, tracks=(Track("pcm_s16le"),)),
+    Kind("h264 mkv 29.97", suffix=".mkv", rate_hz=NTSC),
+    Kind("h264 ts", suffix=".ts"),
+    Kind("h264 ts two tracks 29.97", suffix=".ts", rate_hz=NTSC, tracks=TWO),
+    Kind("h264 ts mp2", suffix=".ts", tracks=(Track("mp2"),)),
+]
+HEVC = [
+    Kind("hevc cra", codec="libx265", b_frames=3),
+    Kind("hevc closed", codec="libx265", options=CLOSED_X265),
+    Kind("hevc without B-frames", codec="libx265", b_frames=0),
+    Kind("hevc 10 bit hlg", codec="libx265", pixel_format="yuv420p10le", colours=(9, 18, 9)),
+    Kind("hevc 10 bit pq mkv", codec="libx265", suffix=".mkv", pixel_format="yuv420p10le", colours=(9, 16, 9)),
+    Kind("hevc variable mov", codec="libx265", suffix=".mov", variable=True),
+    Kind("hevc ts", codec="libx265", suffix=".ts"),
+    Kind("hevc 4:2:2 10 bit", codec="libx265", pixel_format="yuv422p10le"),
+    Kind("hevc turned film", codec="libx265", rate_hz=FILM, turn_deg=270),
+]
+OTHERS = [
+    Kind("vp8 webm", suffix=".webm", codec="libvpx", options=(("b", "2M"),), tracks=(Track("libopus"),)),
+    Kind("vp8 hidden frames", suffix=".webm", codec="libvpx", tracks=NONE,
+         options=(("b", "2M"), ("auto-alt-ref", "1"), ("lag-in-frames", "16"))),
+    Kind("vp9 webm", suffix=".webm", codec="libvpx-vp9", options=(("b", "2M"), ("cpu-used", "8")),
+         tracks=(Track("libopus"),)),
+    Kind("vp9 mp4 variable", codec="libvpx-vp9", options=(("b", "2M"), ("cpu-used", "8")), variable=True),
+    Kind("av1 10 bit mkv", suffix=".mkv", codec="libsvtav1", pixel_format="yuv420p10le",
+         options=(("preset", "12"), ("svtav1-params", "lp=1")), frames=60, colours=(9, 16, 9)),
+    Kind("av1 mp4", codec="libsvtav1", options=(("preset", "12"), ("svtav1-params", "lp=1")), frames=60),
+    Kind("av1 webm", suffix=".webm", codec="libsvtav1", options=(("preset", "12"), ("svtav1-params", "lp=1")),
+         tracks=(Track("libopus"),), frames=60),
+    Kind("mpeg2 ts", suffix=".ts", codec="mpeg2video", options=(("b", "4M"),), tracks=(Track("mp2"),)),
+    Kind("mpeg2 ts interlaced", suffix=".ts", codec="mpeg2video", options=(("b", "4M"),), interlaced=True,
+         rate_hz=Fraction(25), tracks=(Track("mp2"),)),
+    Kind("mpeg2 mkv closed", suffix=".mkv", codec="mpeg2video", closed=True,
+         options=(("b", "4M"), ("sc_threshold", "1000000000"))),
+    Kind("mpeg4 mp4", codec="mpeg4", options=(("b", "4M"),)),
+    Kind("mpeg4 mp4 without B-frames", codec="mpeg4", b_frames=0, options=(("b", "4M"),)),
+    Kind("prores mov", suffix=".mov", codec="prores_ks", b_frames=0, pixel_format="yuv422p10le",
+         tracks=(Track("pcm_s16le"),)),
+    Kind("mjpeg mov", suffix=".mov", codec="mjpeg", b_frames=0, pixel_format="yuvj420p", full_range=True),
+    Kind("mjpeg mkv variable", suffix=".mkv", codec="mjpeg", b_frames=0, pixel_format="yuvj420p", variable=True),
+]  # fmt: skip
+KINDS = H264 + HEVC + OTHERS
+
+EDGE_DB = 45.0
+LONGEST_FRAME_S = Fraction(1, 10)
+MKV_ROUNDING_S = Fraction(1, 1000)
+
+
+def cut(source: Path, start_s: Fraction, end_s: Fraction) -> ClipResult:
+    target = source.with_name(f"clip-{start_s.numerator}-{end_s.numerator}{source.suffix}")
+    return SmartCutter().cut(ClipSpec(source, target, start_s, end_s, {"title": "A clip"}), lambda: False)
+
+
+def spans(kind: Kind, count: int) -> list[tuple[Fraction, Fraction]]:
+    generator = random.Random(kind.name)  # noqa: S311 - any spans will do, the same ones each time
+    times = kind.times_s()
+    length_ms = int((times[-1] - times[0]) * 1000)
+    drawn = []
+    for _ in range(count):
+        start_ms = generator.randrange(0, length_ms - 500)
+        end_ms = generator.randrange(start_ms + 300, length_ms)
+        drawn.append((Fraction(start_ms, 1000), Fraction(end_ms, 1000)))
+    return drawn
+
+
+@pytest.fixture(scope="module", params=KINDS, ids=lambda kind: kind.name)
+def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Kind, Path]:
+    kind: Kind = request.param
+    return kind, make_source(tmp_path_factory.mktemp("source") / f"source{kind.suffix}", kind)
+
+
+def check_pictures(source: Path, result: ClipResult, start_s: Fraction, end_s: Fraction) -> Fraction:
+    """Compare each frame with the one it should be, and return the source's time at which the clip's clock is 0."""
+    wanted, _ = decode_pictures(source, start_s, end_s)
+    got, _ = decode_pictures(result.path)
+    assert len(got) == len(wanted) == result.frames
+    assert result.start_s == wanted[0].time_s
+    alike = [psnr_db(one, other) for one, other in zip(wanted, got, strict=True)]
+    assert min(alike) >= EDGE_DB
+    zero_s = wanted[0].time_s - got[0].time_s
+    steps = [one.time_s - other.time_s - zero_s for one, other in zip(wanted, got, strict=True)]
+    assert max(abs(step) for step in steps) <= (MKV_ROUNDING_S if source.suffix in {".mkv", ".webm"} else 0)
+    return zero_s
+
+
+def check_sound(source: Path, result: ClipResult, number: int, zero_s: Fraction) -> None:
+    """Lay the clip's sound over the source's and find it in the same place."""
+    whole, whole_s, rate_hz = decode_sound(source, number)
+    part, part_s, _ = decode_sound(result.path, number)
+    assert part_s <= LONGEST_FRAME_S, "sound starts with the picture, or with the next of its frames"
+    assert abs(zero_s + part_s + Fraction(len(part), rate_hz) - result.end_s) <= LONGEST_FRAME_S
+    first = round((zero_s + part_s - whole_s) * rate_hz)
+    begin, room = len(part) // 4, rate_hz // 20
+    middle = part[begin : begin + min(len(part) // 2, 8192)]
+    before = min(room, first + begin)
+    around = whole[first + begin - before : first + begin + len(middle) + room]
+    offset = int(np.argmax(correlate(around, middle, "valid"))) - before
+    assert abs(offset) <= rate_hz // 500, f"sound is {1000 * offset / rate_hz:.1f} ms off"
+
+
+def check_tracks(source: Path, result: ClipResult) -> None:
+    with open_media(source) as one, open_media(result.path) as other:
+        assert [stream.type for stream in other.streams] == [stream.type for stream in one.streams]
+        assert [s.codec_context.name for s in other.streams] == [s.codec_context.name for s in one.streams]
+        assert [stream.language for stream in other.streams] == [stream.language for stream in one.streams]
+        before, after = choose_video(one), choose_video(other)
+        assert before is not None
+        assert after is not None
+        for name in ("width", "height", "pix_fmt", "color_primaries", "color_trc", "colorspace", "color_range"):
+            assert getattr(after.codec_context, name) == getattr(before.codec_context, name), name
+        assert (after.sample_aspect_ratio or 1) == (before.sample_aspect_ratio or 1)
+        if source.suffix != ".ts":
+            assert other.metadata["title"] == "A clip"
+    assert display_matrix(decode_pictures(result.path)[1]) == display_matrix(decode_pictures(source)[1])
+
+
+def test_a_clip_has_the_frames_the_sound_and_the_tags_of_its_source(made: tuple[Kind, Path]) -> None:
+    kind, source = made
+    for start_s, end_s in spans(kind, 3):
+        result = cut(source, start_s, end_s)
+        assert result.notes == ()
+        zero_s = check_pictures(source, result, start_s, end_s)
+        for number in range(len(kind.tracks)):
+            check_sound(source, result, number, zero_s)
+        check_tracks(source, result)
+        assert not ffmpeg_complaints(result.path)
