@@ -22,6 +22,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from clipstream.media.cut.source import AnyPacket
 from clipstream.media.probe import choose_video, media_origin, open_media
 
 __all__ = ["Kind", "Picture", "Track", "decode_pictures", "decode_sound", "ffmpeg_complaints", "make_source", "psnr_db"]
@@ -123,7 +124,7 @@ def decode_pictures(
         assert stream is not None
         for packet in container.demux(stream):
             try:
-                frames = cast("list[VideoFrame]", packet.decode())
+                frames = packet.decode()
             except av.error.FFmpegError:
                 continue
             for frame in frames:
@@ -198,7 +199,7 @@ def _luma(frame: VideoFrame) -> NDArray[np.uint16]:
     return grey.astype(np.uint16) if deep else grey.astype(np.uint16) * 257
 
 
-def _pictures(container: av.container.OutputContainer, kind: Kind) -> list["av.Packet"]:
+def _pictures(container: av.container.OutputContainer, kind: Kind) -> list[AnyPacket]:
     stream = container.add_stream(kind.codec, rate=kind.rate_hz, options=_encoder_options(kind))
     assert isinstance(stream, VideoStream)
     context = stream.codec_context
@@ -219,7 +220,7 @@ def _pictures(container: av.container.OutputContainer, kind: Kind) -> list["av.P
     if kind.turn_deg:
         stream.set_display_rotation(kind.turn_deg)
     stream.metadata["language"] = "fra"
-    packets: list[av.Packet] = []
+    packets: list[AnyPacket] = []
     for number, time_s in enumerate(kind.times_s()):
         frame = VideoFrame.from_ndarray(_draw(number), format="bgr24").reformat(format=kind.pixel_format)
         frame.time_base, frame.pts = base, round(time_s / base)
@@ -254,7 +255,7 @@ def _draw(number: int) -> NDArray[np.uint8]:
     return picture.clip(0, 255).astype(np.uint8)
 
 
-def _sound(container: av.container.OutputContainer, track: Track, kind: Kind) -> list["av.Packet"]:
+def _sound(container: av.container.OutputContainer, track: Track, kind: Kind) -> list[AnyPacket]:
     stream = container.add_stream(track.codec, rate=track.rate_hz, layout=track.layout)
     assert isinstance(stream, AudioStream)
     base = Fraction(1, track.rate_hz)
@@ -269,7 +270,7 @@ def _sound(container: av.container.OutputContainer, track: Track, kind: Kind) ->
     samples = np.convolve(generator.normal(0, 1, length), np.hanning(33), "same")
     samples = (samples / np.abs(samples).max() * 0.7).astype(np.float32)
     channels = 1 if track.layout == "mono" else 2
-    packets: list[av.Packet] = []
+    packets: list[AnyPacket] = []
     for offset in range(0, length, 960):
         block = np.tile(samples[offset : offset + 960], (channels, 1))
         frame = AudioFrame.from_ndarray(block, format="fltp", layout=track.layout)

@@ -101,6 +101,11 @@ def test_an_empty_stream_has_a_summary() -> None:
     assert "Nothing could be measured" in str(summary.explanation)
 
 
+def test_a_short_tail_does_not_raise_the_threshold_beyond_what_a_window_can_reach() -> None:
+    values = footage(47, (4, 3, 2.0), (43, 2, 2.0))  # the last window has five rows, most of them lively
+    assert len(run(values, Settings())[1].intervals) >= 1
+
+
 def test_top_finds_as_many_as_asked_where_the_percentile_alone_would_not() -> None:
     values = footage(48, (16, 3, 3.0), (24, 2, 2.5), (43, 2, 2.0))
     assert len(run(values, Settings(top=3))[1].intervals) == 3

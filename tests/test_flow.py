@@ -134,8 +134,9 @@ def test_a_feature_that_fails_is_counted_and_the_rest_goes_on(
     slices = op.input("media", flow, MediaSource(scenes[:1], settings, selection=selection))
     op.output("s", highlights("highlights", slices, settings, selection).summaries, TestingSink(summaries))
     run_main(flow)
-    assert summaries[0][1].errors == 44
-    assert len(summaries[0][1].intervals) > 0
+    ((_, summary),) = summaries
+    assert summary.errors == len(summary.values)
+    assert len(summary.intervals) > 0, "the sound alone still tells"
 
 
 @pytest.mark.slow
@@ -144,7 +145,8 @@ def test_a_cluster_of_two_processes_gives_the_same_clips(scenes: list[Input], tm
     addresses = ";".join(f"127.0.0.1:{port}" for port in free_ports(2))
     processes = [start_flow_file(scenes, tmp_path / "cluster", ["-i", str(i), "-a", addresses]) for i in range(2)]
     for process in processes:
-        assert process.wait(timeout=120) == 0, process.stderr and process.stderr.read()
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
     alone = clip_digests(tmp_path / "alone")
     assert len(alone) >= 2
     assert clip_digests(tmp_path / "cluster") == alone

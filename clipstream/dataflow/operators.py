@@ -126,7 +126,9 @@ class Extractor:
         except Exception as error:  # noqa: BLE001 - counted on the rows; one feature must not end the flow
             if feature.name not in self._reported:  # once: a feature that fails tends to fail on every slice
                 self._reported.add(feature.name)
-                _log.exception("feature_failed", feature=feature.name, stream=slices[0].stream, error=str(error))
+                reason = f"{type(error).__name__}: {error}"
+                _log.error("feature_failed", feature=feature.name, stream=slices[0].stream, error=reason)
+                _log.debug("feature_failure", feature=feature.name, exc_info=error)
             return None
 
 

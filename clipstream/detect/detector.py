@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from clipstream.detect.moments import Moment, find_moments, hot_rows, merge_near
 from clipstream.detect.packed import EMPTY, PackedState, PackedTable
 from clipstream.detect.reasons import explain_none, reasons_for
-from clipstream.detect.scores import Scores, Usual, best_half_mean, best_half_means, score_rows, usual_levels
+from clipstream.detect.scores import Scores, Usual, best_half_means, score_rows, usual_levels
 from clipstream.detect.selection import Candidate, LengthRules, choose, extend, peak_ms
 from clipstream.features.base import FeatureInfo
 from clipstream.media.slices import StreamEnd
@@ -136,18 +136,17 @@ class _Judge:
         return usual, score_rows(values, self._features, usual, self._settings.smoothing, rows)
 
     def _window_scores(self, smoothed: NDArray[np.float64], first: int = 0) -> NDArray[np.float64]:
-        """Score the windows that begin at row `first` or later; `smoothed[0]` is that row."""
+        """Score the windows that begin at row `first` or later; `smoothed[0]` is that row.
+
+        A tail shorter than a window is scored with the rows before it that make it one: the better half of a few rows
+        would set a threshold that no whole window could reach.
+        """
         spans = self._windows.array().astype(np.int64) - first
         spans = spans[spans[:, 0] >= 0]
-        if not len(spans):
-            return np.zeros(0)
-        scores = np.zeros(len(spans))
-        whole = spans[:, 1] - spans[:, 0] == self._window_rows
-        if whole.any():
-            scores[whole] = best_half_means(smoothed, self._window_rows)[spans[whole, 0]]
-        for tail in np.flatnonzero(~whole):
-            scores[tail] = best_half_mean(smoothed[spans[tail, 0] : spans[tail, 1]])
-        return scores
+        window = min(self._window_rows, len(smoothed))
+        if not len(spans) or not window:
+            return np.zeros(len(spans))
+        return best_half_means(smoothed, window)[np.maximum(spans[:, 1] - window, 0)]
 
     def _threshold(self, window_scores: NDArray[np.float64]) -> float:
         percentile = self._settings.percentile
@@ -222,8 +221,7 @@ class WholeDetector(_Judge):
         threshold = self._threshold(self._window_scores(scores.smoothed))
         cuts = self._cuts_ms()
         candidates = [
-            extend(moment, self._rules, to_ms(end.duration_s), cuts)
-            for moment in self._moments(scores, threshold)
+            extend(moment, self._rules, to_ms(end.duration_s), cuts) for moment in self._moments(scores, threshold)
         ]
         target_s = self._settings.target_duration_s
         chosen = choose(candidates, self._settings.top, None if target_s is None else round(1000 * target_s))

@@ -67,7 +67,7 @@ def explain_none(best: float, floor: float, *, measured: bool) -> str:
         return "Nothing could be measured: the features in use found no picture and no sound in the stream."
     if best < floor:
         return (
-            f"Nothing stands out: the liveliest window is {max(best, 0.0):.2f} noticeable steps above the stream's usual "
-            f"level, and the floor is {floor:g} (--floor)."
+            f"Nothing stands out: the liveliest window is {max(best, 0.0):.2f} noticeable steps above the usual level, "
+            f"and the floor is {floor:g} (--floor)."
         )
     return "Nothing stands out: what is lively enough is no more so than the rest of the stream (--percentile)."

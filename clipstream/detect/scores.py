@@ -13,7 +13,6 @@ from clipstream.features.base import FeatureInfo
 __all__ = [
     "Scores",
     "Usual",
-    "best_half_mean",
     "best_half_means",
     "score_rows",
     "smoothed",
@@ -139,16 +138,11 @@ def smoothed(
     return np.asarray(gaussian_filter1d(scores, sigma=rows, mode="nearest", truncate=3.0))
 
 
-def best_half_mean(scores: NDArray[np.float64]) -> float:
-    """Return the score of a span: the mean of the better half of its rows.
+def best_half_means(scores: NDArray[np.float64], length: int) -> NDArray[np.float64]:
+    """Return the score of every span of `length` rows of `scores` (T,): the mean of its better half, (T - length + 1,).
 
     The better half, so that a moment of two seconds counts in a window of five, and one loud half-second does not.
     """
-    return float(best_half_means(scores, len(scores))[0]) if len(scores) else 0.0
-
-
-def best_half_means(scores: NDArray[np.float64], length: int) -> NDArray[np.float64]:
-    """Return `best_half_mean` of every span of `length` rows of `scores` (T,), as (T - length + 1,)."""
     half = -(-length // 2)
     spans = np.lib.stride_tricks.sliding_window_view(scores, length)
     return np.asarray(np.partition(spans, length - half, axis=1)[:, length - half :].mean(axis=1))

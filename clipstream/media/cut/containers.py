@@ -23,15 +23,15 @@ class Carrier:
         edit_list: Whether it can hide what comes before time 0.
         options: Options of the muxer.
         sound: Encoder for sound that it cannot carry as it is.
-        picture: Encoder for pictures, where the usual ones do not fit.
+        webm: Whether it is WebM, which takes free codecs alone.
         codecs: All it carries, where FFmpeg claims more.
-        hevc_tag: Tag for HEVC whose parameter sets stand in the header.
+        hevc_tag: Tag for HEVC whose parameter sets stand in the header, as Apple's players want it.
     """
 
     edit_list: bool = False
     options: tuple[tuple[str, str], ...] = ()
     sound: str = "aac"
-    picture: str | None = None
+    webm: bool = False
     codecs: frozenset[str] | None = None
     hevc_tag: str | None = None
 
@@ -53,7 +53,7 @@ def carrier(target: Path) -> Carrier:
     if suffix in _TS_SUFFIXES:
         return Carrier(codecs=_TS_CODECS)
     if suffix == ".webm":
-        return Carrier(sound="libopus", picture="libvpx-vp9")
+        return Carrier(sound="libopus", webm=True)
     return Carrier()
 
 

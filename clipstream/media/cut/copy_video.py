@@ -6,6 +6,7 @@ from fractions import Fraction
 import av.container
 from av.video.stream import VideoStream
 
+from clipstream.media.cut.containers import Carrier
 from clipstream.media.cut.copying import add_copied_stream, copy_packet
 from clipstream.media.cut.edges import UnfaithfulError
 from clipstream.media.cut.source import AnyPacket, Span, time_base
@@ -29,16 +30,14 @@ class CopyVideo(Track):
         source: VideoStream,
         span: Span,
         found: Survey,
-        *,
-        edit_list: bool,
-        extradata: bytes | None = None,
+        kind: Carrier,
     ) -> None:
         super().__init__(source.index)
-        self._edit_list, self._anchor = edit_list, found.anchor
+        self._edit_list, self._anchor = kind.edit_list, found.anchor
         self._base = time_base(source)
         self._codec = source.codec_context.codec.canonical_name
         _, self._end, self._zero = span.ticks(source)
-        self._stream = add_copied_stream(container, source, extradata)
+        self._stream = add_copied_stream(container, source, hevc_tag=kind.hevc_tag)
         rate = source.average_rate or Fraction(25)
         self._dater = Dater(round(1 / rate / self._base))
         self._first = found.first
@@ -74,6 +73,8 @@ class CopyVideo(Track):
         """Give nothing more: what is held comes after the cut, and nothing in the clip is decoded from it."""
         for item in self._dater.rest():
             yield from self._take(item)
+        if self.hidden_from_s is not None:
+            self.end_s = self.hidden_from_s
 
     def _take(self, item: Dated) -> Iterator[AnyPacket]:
         self._started = self._started or (item.packet.is_keyframe and item.pts == self._anchor)
@@ -108,4 +109,5 @@ class CopyVideo(Track):
             self.start_s = min(start_s, self.start_s if self.start_s is not None else start_s)
             self.end_s = max(end_s, self.end_s or end_s)
         if after and self._edit_list:
-            self.hidden_from_s = self.end_s
+            end_s = item.pts * self._base
+            self.hidden_from_s = min(end_s, self.hidden_from_s if self.hidden_from_s is not None else end_s)

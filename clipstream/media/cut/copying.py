@@ -21,9 +21,14 @@ _PRE_ROLL_S = {"aac": Fraction(1, 20), "mp3": Fraction(1, 10), "mp2": Fraction(1
 
 
 def add_copied_stream(
-    container: av.container.OutputContainer, source: _StreamT, extradata: bytes | None = None
+    container: av.container.OutputContainer,
+    source: _StreamT,
+    extradata: bytes | None = None,
+    hevc_tag: str | None = None,
 ) -> _StreamT:
     """Add a stream to a clip that takes packets of the source.
+
+    `extradata` replaces the source's; `hevc_tag` is what the container calls HEVC.
 
     Raises:
         ValueError: The container cannot carry it.
@@ -31,6 +36,8 @@ def add_copied_stream(
     stream = container.add_stream_from_template(source, opaque=True)
     if extradata is not None:
         stream.codec_context.extradata = extradata
+    if hevc_tag is not None and source.codec_context.codec.canonical_name == "hevc":
+        stream.codec_context.codec_tag = hevc_tag
     stream.time_base = time_base(source)
     stream.metadata.update(source.metadata)
     stream.disposition = source.disposition

@@ -15,15 +15,16 @@ from clipstream.media.cut.copying import CopyAudio, CopyOnce, CopySubtitles
 from clipstream.media.cut.edges import UnfaithfulError
 from clipstream.media.cut.edges_plain import make_edges
 from clipstream.media.cut.encode_audio import EncodeAudio
-from clipstream.media.cut.encode_video import EncodeVideo, choose_encoding
+from clipstream.media.cut.encode_video import EncodeVideo
+from clipstream.media.cut.encoders import choose_encoding
 from clipstream.media.cut.engine import make_clip
 from clipstream.media.cut.smart_video import SmartVideo
 from clipstream.media.cut.source import Source, Span, time_base
 from clipstream.media.cut.survey import Survey
 from clipstream.media.cut.tracks import Track
-from clipstream.media.cutting import ClipResult, ClipSpec
+from clipstream.media.cutting import ClipResult, ClipSpec, Cutter
 
-__all__ = ["CopyCutter", "CutMode", "EncodeCutter", "SmartCutter"]
+__all__ = ["CopyCutter", "CutMode", "EncodeCutter", "SmartCutter", "make_cutter"]
 
 
 class CutMode(StrEnum):
@@ -39,14 +40,18 @@ class EncodeCutter:
 
     Pictures become H.264 (8 bit) or HEVC (more), sound AAC; VP9 and Opus in WebM. Pixel aspect, colours, rotation, the
     spacing of frames and all tracks are kept. The same source gives the same bytes.
+
+    Raises:
+        UsageError: There is no encoder for `codec`, one of `h264`, `hevc`, `vp9` and `av1`.
     """
 
-    def __init__(self, crf: int = 18) -> None:
-        self._crf = crf
+    def __init__(self, crf: int = 18, codec: str | None = None) -> None:
+        choose_encoding("yuv420p", crf, codec)
+        self._crf, self._codec = crf, codec
 
     def cut(self, spec: ClipSpec, cancelled: Callable[[], bool]) -> ClipResult:
         """Write `spec.target`; see `Cutter.cut`."""
-        return make_clip(spec, _Builder(CutMode.ENCODE, self._crf, carrier(spec.target)), cancelled)
+        return make_clip(spec, _Builder(CutMode.ENCODE, carrier(spec.target), self._crf, self._codec), cancelled)
 
 
 class SmartCutter:
@@ -62,9 +67,9 @@ class SmartCutter:
         """Write `spec.target`; see `Cutter.cut`."""
         kind = carrier(spec.target)
         try:
-            return make_clip(spec, _Builder(CutMode.SMART, self._crf, kind), cancelled)
+            return make_clip(spec, _Builder(CutMode.SMART, kind), cancelled)
         except UnfaithfulError as error:
-            builder = _Builder(CutMode.ENCODE, self._crf, kind, note=f"re-encoded whole: {error}")
+            builder = _Builder(CutMode.ENCODE, kind, self._crf, note=f"re-encoded whole: {error}")
             return make_clip(spec, builder, cancelled)
 
 
@@ -78,35 +83,51 @@ class CopyCutter:
     def cut(self, spec: ClipSpec, cancelled: Callable[[], bool]) -> ClipResult:
         """Write `spec.target`; see `Cutter.cut`."""
         try:
-            return make_clip(spec, _Builder(CutMode.COPY, 0, carrier(spec.target)), cancelled)
+            return make_clip(spec, _Builder(CutMode.COPY, carrier(spec.target)), cancelled)
         except UnfaithfulError as error:
             raise CutError(f"{spec.source.name}: cannot be copied ({error}); use another way of cutting.") from error
+
+
+def make_cutter(mode: CutMode = CutMode.SMART, crf: int = 18, codec: str | None = None) -> Cutter:
+    """Return what cuts in a mode. `crf` and `codec` count where pictures are encoded whole.
+
+    Raises:
+        UsageError: There is no encoder for `codec`.
+    """
+    if mode is CutMode.COPY:
+        return CopyCutter()
+    return EncodeCutter(crf, codec) if mode is CutMode.ENCODE else SmartCutter(crf)
 
 
 class _Builder:
     """Adds the tracks of a clip, all in the same way but for the pictures."""
 
-    def __init__(self, mode: CutMode, crf: int, kind: Carrier, note: str | None = None) -> None:
-        self._mode, self._crf, self._kind = mode, crf, kind
+    def __init__(
+        self, mode: CutMode, kind: Carrier, crf: int = 18, codec: str | None = None, note: str | None = None
+    ) -> None:
+        self._mode, self._kind, self._crf, self._codec = mode, kind, crf, codec
         self._notes = [note] if note else []
 
     def __call__(
         self, container: av.container.OutputContainer, source: Source, span: Span, found: Survey | None
     ) -> tuple[list[Track], list[str]]:
+        if found and source.video and self._mode is CutMode.COPY and not self._kind.edit_list:
+            anchor_s = found.anchor * time_base(source.video)
+            span = Span(anchor_s, span.end_s, anchor_s)
         tracks: list[Track] = []
-        if found is not None and source.video is not None:
-            if self._mode is CutMode.COPY and not self._kind.edit_list:
-                anchor_s = found.anchor * time_base(source.video)
-                span = Span(anchor_s, span.end_s, anchor_s)
-            tracks.append(self._video(container, source, span, found))
         for stream in source.container.streams:
-            if stream is source.video or stream.index == (source.video.index if source.video else None):
+            is_main = source.video is not None and stream.index == source.video.index
+            if is_main and found is None:
                 continue
             try:
-                track = self._other(container, stream, span)
+                track = (
+                    self._video(container, source, span, found)
+                    if is_main and found
+                    else self._other(container, stream, span)
+                )
             except ValueError:
-                track = None
                 self._leave_out(stream)
+                continue
             if track is not None:
                 tracks.append(track)
         return tracks, self._notes
@@ -118,11 +139,13 @@ class _Builder:
                 raise UnfaithfulError(f"its container cannot carry {source.video.codec_context.name}")
             try:
                 if self._mode is CutMode.COPY:
-                    return CopyVideo(container, source.video, span, found, edit_list=self._kind.edit_list)
-                return SmartVideo(container, source.video, span, found, make_edges(source.video))
+                    return CopyVideo(container, source.video, span, found, self._kind)
+                edges = make_edges(source.video)
+                return SmartVideo(container, source.video, span, found, edges=edges, kind=self._kind)
             except ValueError as error:
                 raise UnfaithfulError(f"its container cannot carry {source.video.codec_context.name}") from error
-        encoding = choose_encoding(source.video.codec_context.pix_fmt or "yuv420p", self._crf)
+        pixel_format = source.video.codec_context.pix_fmt or "yuv420p"
+        encoding = choose_encoding(pixel_format, self._crf, self._codec, webm=self._kind.webm)
         return EncodeVideo(container, source.video, span, found, encoding)
 
     def _other(self, container: av.container.OutputContainer, stream: Stream, span: Span) -> Track | None:
@@ -148,7 +171,7 @@ class _Builder:
                 return CopyAudio(container, stream, span, edit_list=self._kind.edit_list)
             except ValueError:
                 pass
-        return EncodeAudio(container, stream, span)
+        return EncodeAudio(container, stream, span, self._kind.sound)
 
     def _leave_out(self, stream: Stream) -> None:
         name = stream.codec_context.name if stream.codec_context is not None else "unknown codec"

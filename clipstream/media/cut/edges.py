@@ -17,11 +17,12 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
-__all__ = ["Edge", "EdgeRun", "Edges", "UnfaithfulError", "describe_pictures"]
+from clipstream.media.cut.encoders import describe_pictures, silence_svt
+
+__all__ = ["Edge", "EdgeRun", "Edges", "UnfaithfulError"]
 
 _INTERLACED = frozenset({2, 3, 4, 5})
 """AVFieldOrder: 1 is progressive, the rest say which field is coded and shown first."""
-_FULL_RANGE = 2
 
 
 class UnfaithfulError(Exception):
@@ -66,6 +67,7 @@ class Edges(ABC):
         Raises:
             UnfaithfulError: The encoder cannot be had.
         """
+        silence_svt()
         with self._refusing():
             return EdgeRun(self, self._open())
 
@@ -164,12 +166,3 @@ class EdgeRun:
                 raise UnfaithfulError(f"the {self._edges.encoder} encoder changes the order of frames")
             data = self._edges.framed(bytes(packet), is_keyframe=packet.is_keyframe)
             self._edge_list.append(Edge(data, *self._frames[packet.pts], packet.is_keyframe))
-
-
-def describe_pictures(encoder: VideoCodecContext, source: VideoStream) -> None:
-    """Give an encoder the source's pixel aspect and colours."""
-    context = source.codec_context
-    encoder.sample_aspect_ratio = source.sample_aspect_ratio or Fraction(1)
-    encoder.color_primaries, encoder.color_trc = context.color_primaries, context.color_trc
-    encoder.colorspace = context.colorspace
-    encoder.color_range = _FULL_RANGE if "yuvj" in (context.pix_fmt or "") else context.color_range

@@ -1,6 +1,5 @@
 """Edges in codecs whose keyframes carry all they need, or can be given it: VP8, VP9, AV1, MPEG-2, MPEG-4 part 2."""
 
-import os
 from collections.abc import Callable
 from types import MappingProxyType
 
@@ -9,7 +8,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
-from clipstream.media.cut.edges import EdgeRun, Edges, UnfaithfulError
+from clipstream.media.cut.edges import Edges, UnfaithfulError
 from clipstream.media.cut.edges_nal import H264Edges, HevcEdges
 
 __all__ = ["make_edges"]
@@ -67,12 +66,6 @@ class Av1Edges(Edges):
 
     encoder = "libsvtav1"
     options = MappingProxyType({"preset": "7", "crf": "4", "svtav1-params": "lp=1:pred-struct=1:keyint=-1"})
-
-    def start(self) -> EdgeRun:
-        """Begin a run of frames that follow each other; see `Edges.start`."""
-        # The library prints what it does on stderr, and has no other way to be told not to.
-        os.environ.setdefault("SVT_LOG", "1")
-        return super().start()
 
     def is_seam(self, data: bytes) -> bool:
         """Every keyframe is one."""

@@ -20,27 +20,34 @@ __all__ = ["EncodeAudio"]
 
 _Samples: TypeAlias = NDArray[np.float32]
 
-_AAC_RATES_HZ = frozenset({96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350})
-_AAC_LAYOUTS = frozenset({"mono", "stereo", "3.0", "4.0", "5.0", "5.1", "7.1"})
+_RATES_HZ = {
+    "aac": {96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350},
+    "libopus": {48_000, 24_000, 16_000, 12_000, 8_000},
+}
+_LAYOUTS = frozenset({"mono", "stereo", "3.0", "4.0", "5.0", "5.1", "7.1"})
+_NAMES = {"aac": "AAC", "libopus": "Opus"}
 _BITS_PER_CHANNEL = 96_000
 _TOLERANCE_S = Fraction(1, 50)
 """Timestamps of a container may be rounded (Matroska: to 1 ms); only a larger step is a gap or an overlap."""
 
 
 class EncodeAudio(Track):
-    """A track of sound as AAC, sample k of the clip at exactly k / rate seconds; gaps become silence."""
+    """A track of sound as AAC or another codec, sample k of the clip at exactly k / rate seconds; gaps become silence."""
 
-    def __init__(self, container: av.container.OutputContainer, source: AudioStream, span: Span) -> None:
+    def __init__(
+        self, container: av.container.OutputContainer, source: AudioStream, span: Span, encoder: str = "aac"
+    ) -> None:
         super().__init__(source.index)
         self._span, self._errors = span, 0
         context = source.codec_context
-        self._rate_hz = context.sample_rate if context.sample_rate in _AAC_RATES_HZ else 48_000
+        self._encoder = encoder
+        self._rate_hz = context.sample_rate if context.sample_rate in _RATES_HZ[encoder] else 48_000
         layout = context.layout.name
-        if layout not in _AAC_LAYOUTS:
+        if layout not in _LAYOUTS:
             layout = "mono" if context.channels == 1 else "stereo"
         self._layout = layout
         self._resampler = self._new_resampler()
-        stream = container.add_stream("aac", rate=self._rate_hz)
+        stream = container.add_stream(encoder, rate=self._rate_hz)
         assert isinstance(stream, AudioStream)
         stream.codec_context.layout = layout
         self._channels = stream.codec_context.channels
@@ -56,7 +63,7 @@ class EncodeAudio(Track):
     @property
     def method(self) -> str:
         """The encoding."""
-        return "re-encoded (AAC)"
+        return f"re-encoded ({_NAMES[self._encoder]})"
 
     @property
     def notes(self) -> tuple[str, ...]:

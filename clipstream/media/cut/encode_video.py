@@ -1,7 +1,6 @@
 """Pictures, decoded and encoded again from the first frame to the last."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import cast
 
@@ -15,43 +14,12 @@ from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
-from clipstream.media.cut.edges import describe_pictures
+from clipstream.media.cut.encoders import Encoding, describe_pictures, silence_svt
 from clipstream.media.cut.source import AnyPacket, Span, drain, time_base
 from clipstream.media.cut.survey import Survey
 from clipstream.media.cut.tracks import Track, plural, undecodable
 
-__all__ = ["EncodeVideo", "Encoding", "choose_encoding"]
-
-_X264_FORMATS = frozenset({"yuv420p", "yuv422p", "yuv444p"})
-_X265_FORMATS = frozenset({"yuv420p10le", "yuv422p10le", "yuv444p10le"})
-
-
-@dataclass(frozen=True, slots=True)
-class Encoding:
-    """How pictures are encoded.
-
-    Attributes:
-        encoder: FFmpeg's name of the encoder.
-        pixel_format: What is encoded.
-        options: Options of the encoder. Threads are fixed, for their number shows in the result.
-        label: The same in words.
-    """
-
-    encoder: str
-    pixel_format: str
-    options: tuple[tuple[str, str], ...]
-    label: str
-
-
-def choose_encoding(pixel_format: str, crf: int) -> Encoding:
-    """Return the encoding that keeps depth and chroma: H.264 for 8 bit, HEVC for more, 4:2:0 for what neither has."""
-    planar = pixel_format.replace("yuvj", "yuv").replace("p12le", "p10le")
-    if planar in _X265_FORMATS:
-        x265 = f"log-level=none:pools=none:frame-threads=2:crf={crf}"
-        return Encoding("libx265", planar, (("preset", "veryfast"), ("x265-params", x265)), f"HEVC, CRF {crf}")
-    planar = planar if planar in _X264_FORMATS else "yuv420p"
-    options = (("preset", "veryfast"), ("crf", str(crf)), ("threads", "4"))
-    return Encoding("libx264", planar, options, f"H.264, CRF {crf}")
+__all__ = ["EncodeVideo"]
 
 
 class EncodeVideo(Track):
@@ -71,8 +39,10 @@ class EncodeVideo(Track):
         self._decoder = source.codec_context
         self._base = time_base(source)
         self._start, self._end, self._zero = span.ticks(source)
-        self._last_pts: int | None = None
+        self._held: VideoFrame | None = None
+        self._following: int | None = None
         self._reached = False
+        silence_svt()
         options = dict(encoding.options)
         stream = container.add_stream(encoding.encoder, rate=source.average_rate or Fraction(25), options=options)
         assert isinstance(stream, VideoStream)
@@ -99,6 +69,8 @@ class EncodeVideo(Track):
         self._reached = self._reached or (packet.is_keyframe and packet.pts in {self._anchor, None})
         if not self._reached:
             return
+        if packet.pts is not None and packet.pts >= self._end:
+            self._following = min(packet.pts, self._following if self._following is not None else packet.pts)
         if packet.dts is not None and packet.dts >= self._end:
             self.done = True
             return
@@ -114,27 +86,35 @@ class EncodeVideo(Track):
     def finish(self) -> Iterator[AnyPacket]:
         """Give what is left, when the source has no more packets for the track."""
         yield from self._encode(drain(self._decoder))
-        if self.frames:
+        if self._held is not None:
+            assert self._held.pts is not None
+            yield from self._release(self._following or self._held.pts + (self._held.duration or 0))
             yield from self._stream.encode(None)
 
     def _encode(self, frames: Iterable[VideoFrame]) -> Iterator[AnyPacket]:
         for frame in frames:
             if frame.pts is None or not self._start <= frame.pts < self._end:
                 continue
-            if self._last_pts is not None and frame.pts <= self._last_pts:
+            if self._held is not None and frame.pts <= cast("int", self._held.pts):
                 self._out_of_order += 1
                 continue
-            self._last_pts = frame.pts
-            if self.start_s is None:
+            if self._held is None:
                 self.start_s = frame.pts * self._base
-            self.end_s = (frame.pts + (frame.duration or 0)) * self._base
-            self.frames += 1
-            if not self.ready:
                 self._configure(frame)
-            yield from self._stream.encode(self._prepare(frame))
+            else:
+                yield from self._release(frame.pts)
+            self._held = frame
 
-    def _prepare(self, frame: VideoFrame) -> VideoFrame:
-        pts, duration = cast("int", frame.pts), frame.duration
+    def _release(self, following: int) -> Iterator[AnyPacket]:
+        """Encode the frame that waited for the PTS of the next: its duration is known only now."""
+        frame = self._held
+        assert frame is not None
+        self.frames += 1
+        self.end_s = following * self._base
+        yield from self._stream.encode(self._prepare(frame, following - cast("int", frame.pts)))
+
+    def _prepare(self, frame: VideoFrame, duration: int) -> VideoFrame:
+        pts = cast("int", frame.pts)
         wanted = self._stream.width, self._stream.height, self._encoding.pixel_format
         if (frame.width, frame.height, frame.format.name.replace("yuvj", "yuv")) != wanted:
             frame = frame.reformat(*wanted)

@@ -3,10 +3,9 @@
 import math
 from collections.abc import Callable, Iterable
 from fractions import Fraction
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import av.container
-from av.container.core import Chapter
 
 from clipstream.errors import CutError, StoppedError
 from clipstream.media.cut.output import Output
@@ -14,6 +13,9 @@ from clipstream.media.cut.source import AnyPacket, Source, Span, time_base
 from clipstream.media.cut.survey import Survey, survey
 from clipstream.media.cut.tracks import Track
 from clipstream.media.cutting import ClipResult, ClipSpec
+
+if TYPE_CHECKING:
+    from av.container.core import Chapter  # known to the type checker alone
 
 __all__ = ["Tracks", "make_clip"]
 
@@ -29,7 +31,7 @@ class Tracks(Protocol):
     def __call__(
         self, container: av.container.OutputContainer, source: Source, span: Span, found: Survey | None
     ) -> tuple[list[Track], list[str]]:
-        """Return the clip's tracks, video first, and notes on what could not be taken over."""
+        """Return the clip's tracks, in the source's order, and notes on what could not be taken over."""
         ...
 
 
@@ -132,7 +134,8 @@ def _run(source: Source, writer: _Writer, tracks: list[Track], from_s: Fraction,
 
 
 def _describe(spec: ClipSpec, source: Source, tracks: list[Track], notes: list[str]) -> ClipResult:
-    main = tracks[0]
+    video = source.video.index if source.video else None
+    main = next((track for track in tracks if track.index == video), tracks[0])
     if main.start_s is None or main.end_s is None:
         raise CutError(
             f"{spec.source.name}: nothing between {float(spec.start_s):g} s and {float(spec.end_s):g} s "

@@ -12,6 +12,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from clipstream.media.cut.containers import Carrier
 from clipstream.media.cut.copying import add_copied_stream, copy_packet
 from clipstream.media.cut.edges import Edge, EdgeRun, Edges, UnfaithfulError
 from clipstream.media.cut.source import AnyPacket, Span, drain, time_base
@@ -42,10 +43,12 @@ class SmartVideo(Track):
         source: VideoStream,
         span: Span,
         found: Survey,
+        *,
         edges: Edges | None,
+        kind: Carrier,
     ) -> None:
         super().__init__(source.index)
-        self._source, self._edges, self._found = source, edges, found
+        self._edges, self._found, self._edit_list = edges, found, kind.edit_list
         self._base = time_base(source)
         _, self._end, self._zero = span.ticks(source)
         frame_ticks = round(1 / (source.average_rate or Fraction(25)) / self._base)
@@ -59,8 +62,9 @@ class SmartVideo(Track):
         self._groups: list[list[Dated]] = []
         self._last_dts: int | None = None
         self._seam_pts: int | None = None
+        self._following: int | None = None
         self._encoded = 0
-        self._stream = add_copied_stream(container, source, edges.extradata if edges else None)
+        self._stream = add_copied_stream(container, source, edges.extradata if edges else None, kind.hevc_tag)
 
     @property
     def method(self) -> str:
@@ -87,6 +91,10 @@ class SmartVideo(Track):
             yield from self._end_head()
         if self._phase is _Phase.COPY:
             yield from self._end_copy()
+        if self._following is not None and self.end_s is not None:
+            # Durations of packets are steps of decoding times: with uneven spacing the last frame's is another's.
+            self.end_s = self._following * self._base
+            self.hidden_from_s = self.end_s if self._edit_list else None
 
     def _take(self, item: Dated) -> Iterator[AnyPacket]:
         if self.done:
@@ -95,6 +103,8 @@ class SmartVideo(Track):
             if not (item.packet.is_keyframe and item.pts == self._found.anchor):
                 return
             self._phase = _Phase.HEAD
+        if item.pts >= self._end:
+            self._following = min(item.pts, self._following if self._following is not None else item.pts)
         if item.dts >= self._end:
             self.done = True
             return

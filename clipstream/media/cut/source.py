@@ -85,9 +85,9 @@ class Source:
         Ends quietly where the file does, even if that is too early; `problem` then says why.
         """
         numbers = [stream.index for stream in streams]
-        self._seek(from_s)
-        for stream in self.container.streams:
-            stream.discard = Discard.default if stream.index in numbers else Discard.all
+        self._keep(numbers)
+        if not self._seek(from_s):
+            self._keep(numbers)
         try:
             for packet in self.container.demux([self.container.streams[number] for number in numbers]):
                 if packet.dts is not None or packet.pts is not None:
@@ -95,7 +95,13 @@ class Source:
         except av.error.FFmpegError as error:
             self.problem = f"the source cannot be read further ({error.strerror})"
 
-    def _seek(self, to_s: Fraction) -> None:
+    def _keep(self, numbers: Sequence[int]) -> None:
+        # Before a seek: some demuxers leave a track that is passed over where it was.
+        for stream in self.container.streams:
+            stream.discard = Discard.default if stream.index in numbers else Discard.all
+
+    def _seek(self, to_s: Fraction) -> bool:
+        """Go to a point; `False` where there is no way but to open the file again."""
         stream: Stream | None = self.video
         try:
             if stream is None:
@@ -106,6 +112,8 @@ class Source:
             # Without an index there is one way to an earlier packet: from the start.
             self.container.close()
             self._open()
+            return False
+        return True
 
     def _open(self) -> None:
         try:
