@@ -1,6 +1,8 @@
 """`python -m clipstream` is the command line."""
 
+import sys
+
 from clipstream.cli import main
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -3,9 +3,10 @@
 import fcntl
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib.metadata import version
@@ -15,13 +16,13 @@ from typing import Literal, Protocol
 
 import structlog
 
-from clipstream.errors import InputError, UsageError
+from clipstream.errors import ClipstreamError, InputError, UsageError
 from clipstream.features.registry import Selection, select_features
-from clipstream.media.inputs import Input
+from clipstream.media.inputs import STATE_FOLDER, Input
 from clipstream.media.probe import MediaInfo, fingerprint, probe
 from clipstream.media.slices import Slice
-from clipstream.output import CLIP_RECORDS, STATE_FOLDER, finished_manifest
-from clipstream.report.files import write_atomically
+from clipstream.output import CLIP_RECORDS, finished_manifest
+from clipstream.report.files import write_atomically, writing
 from clipstream.report.manifest import MANIFEST_NAME, Manifest
 from clipstream.results import Interval
 from clipstream.settings import Settings
@@ -98,6 +99,7 @@ class _Job:
         self._inputs, self._settings, self._watcher = inputs, settings, watcher
         self._selection: Selection = select_features(settings)
         self._out = Path(settings.out)
+        self._state = self._out / STATE_FOLDER
         self._outcomes: dict[str, Outcome] = {}
         self._started: set[str] = set()
         self._media: dict[str, _Ready] = {}
@@ -116,9 +118,10 @@ class _Job:
         return tuple(self._outcomes[item.stream] for item in self._inputs)
 
     def _prepare_output(self) -> None:
-        marker = self._out / STATE_FOLDER / "README"
-        with write_atomically(marker) as temporary:  # the least that shows whether this folder can be written
-            temporary.write_text("What an unfinished run needs to go on. Safe to delete when none is.\n", "utf-8")
+        with writing(self._out):
+            self._state.mkdir(parents=True, exist_ok=True)
+            with write_atomically(self._state / "README") as temporary:  # the least that shows whether one can write
+                temporary.write_text("What an unfinished run needs to go on. Safe to delete when none is.\n", "utf-8")
 
     def _check(self, item: Input) -> _Ready | None:
         try:
@@ -143,53 +146,62 @@ class _Job:
         from clipstream.dataflow.flow import highlights_flow  # noqa: PLC0415
         from clipstream.dataflow.run import run_flow, stop_on_signals  # noqa: PLC0415
 
-        job = self._out / STATE_FOLDER / "jobs" / self._identity(ready)
-        if not job.is_dir():
-            for item in todo:  # what is there is of other settings, or was asked to be done again
-                (self._out / item.item.stream / MANIFEST_NAME).unlink(missing_ok=True)
-        stop = Event()
-        flow = highlights_flow(
-            [item.item for item in ready],
-            self._settings,
-            selection=self._selection,
-            skip=frozenset(self._outcomes),
-            stop=stop,
-            decoded=self._on_slice,
-            clip_written=self._watcher.clip_written,
-            stream_written=self._on_manifest,
-        )
-        failure = None
-        with _only_run(job), stop_on_signals(stop):
-            try:
-                run_flow(flow, workers=self._settings.workers, epoch_s=self._settings.epoch_s, store=job / "store")
-            except KeyboardInterrupt:
-                stop.set()
-            except BaseException as error:  # noqa: BLE001 - a panic of the engine is no Exception
-                stop.set()
-                failure = error
-        self._settle(job, todo, failure, stopped=stop.is_set())
+        job = self._state / "jobs" / self._identity(ready)
+        resumed = job.is_dir()
+        with _only_run(self._state, [item.item.stream for item in todo]):
+            with writing(self._out):
+                job.mkdir(parents=True, exist_ok=True)
+                if not resumed:
+                    for item in todo:  # what is there is of other settings, or was asked to be done again
+                        with suppress(OSError):  # what stands in the way there is told when something is written
+                            (self._out / item.item.stream / MANIFEST_NAME).unlink()
+            stop = Event()
+            flow = highlights_flow(
+                [item.item for item in ready],
+                self._settings,
+                selection=self._selection,
+                skip=frozenset(self._outcomes),
+                stop=stop,
+                decoded=self._on_slice,
+                clip_written=self._watcher.clip_written,
+                stream_written=self._on_manifest,
+            )
+            failure = None
+            with stop_on_signals(stop):
+                try:
+                    run_flow(flow, workers=self._settings.workers, epoch_s=self._settings.epoch_s, store=job / "store")
+                except KeyboardInterrupt:
+                    stop.set()
+                except BaseException as error:  # noqa: BLE001 - a panic of the engine is no Exception
+                    stop.set()
+                    failure = error
+                    _log.debug("run_failed", error=str(error), exc_info=error)
+            self._settle(todo, failure, stopped=stop.is_set())
+            self._forget_clips_of_finished(ready)
+            if not stop.is_set() or (failure is not None and resumed):
+                # What made a run fail twice may be what was saved of it: the next begins from the beginning.
+                shutil.rmtree(job, ignore_errors=True)
 
-    def _settle(self, job: Path, todo: list[_Ready], failure: BaseException | None, *, stopped: bool) -> None:
-        if failure is not None:
-            _log.error("run_failed", error=str(failure), exc_info=failure)
+    def _settle(self, todo: list[_Ready], failure: BaseException | None, *, stopped: bool) -> None:
         features = [info.name for info in self._selection.infos]
         for item in todo:
             stream = item.item.stream
             if stream in self._outcomes:
                 continue
-            # Finished before an interruption, so that this run had nothing left to do for it.
+            # Perhaps finished before an interruption, so that this run had nothing left to do for it.
             manifest = finished_manifest(self._out, stream, item.fingerprint, self._settings, features)
             if manifest is not None:
                 self._report(self._outcome(item.item, "done", None, manifest))
             elif failure is not None:
-                message = f"the run broke off ({_first_line(failure)}); the same command goes on with what is there."
-                self._report(self._outcome(item.item, "failed", message))
+                self._report(self._outcome(item.item, "failed", _why_broken(failure)))
             elif not stopped:
                 self._report(self._outcome(item.item, "failed", "the run ended without a result; try --force."))
-        if not stopped:
-            shutil.rmtree(job, ignore_errors=True)
-            for item in todo:
-                shutil.rmtree(self._out / STATE_FOLDER / CLIP_RECORDS / item.item.stream, ignore_errors=True)
+
+    def _forget_clips_of_finished(self, ready: list[_Ready]) -> None:
+        for item in ready:
+            outcome = self._outcomes.get(item.item.stream)
+            if outcome is not None and outcome.state in {"done", "already_done"}:
+                shutil.rmtree(self._state / CLIP_RECORDS / item.item.stream, ignore_errors=True)
 
     def _identity(self, ready: list[_Ready]) -> str:
         """Name the job after everything that its recovery store depends on."""
@@ -211,7 +223,11 @@ class _Job:
 
     def _on_manifest(self, stream: str, manifest: Manifest) -> None:
         item = self._media[stream].item
-        if manifest.status == "failed":
+        if manifest.status == "failed" and not manifest.source.duration_s and not manifest.highlights:
+            problem = manifest.error or "nothing in it could be read."
+            said = problem if problem.startswith(str(item.path)) else f"{item.path}: {problem}"
+            self._report(self._outcome(item, "bad_input", said, manifest))
+        elif manifest.status == "failed":
             self._report(self._outcome(item, "failed", manifest.error, manifest))
         else:
             self._report(self._outcome(item, "done", manifest.source.problem, manifest))
@@ -228,16 +244,32 @@ class _Job:
 
 
 @contextmanager
-def _only_run(job: Path) -> Iterator[None]:
-    """Hold the job's lock, so that the same command started twice does not write over itself."""
-    job.mkdir(parents=True, exist_ok=True)
-    with (job / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError("the same run is going on already; wait for it, or stop it first.") from None
+def _only_run(state: Path, streams: Sequence[str]) -> Iterator[None]:
+    """Keep other runs from writing the same streams: a byte of one file is locked for each."""
+    with writing(state):
+        lock = (state / "lock").open("a")
+    with lock:
+        for stream in streams:
+            byte = int.from_bytes(hashlib.sha256(stream.encode()).digest()[:6])
+            try:
+                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
+            except BlockingIOError:
+                raise UsageError(
+                    f"{stream}: another run is writing it to {state.parent}; wait for that or stop it, "
+                    "or choose another folder with --out."
+                ) from None
         yield
 
 
-def _first_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0]
+def _why_broken(error: BaseException) -> str:
+    """Say in one line why the flow ended before its time."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = str(error).splitlines() or [""]
+    if isinstance(error, ClipstreamError):
+        return lines[0]
+    if found := re.search(r'SqliteFailure\(.*Some\("([^"]+)"\)', str(error)):
+        return (
+            f"progress could not be saved ({found[1]}): make room, allow writing, or choose another folder with --out."
+        )
+    return f"the run broke off ({type(error).__name__}: {lines[0]}); the same command goes on with what is there."

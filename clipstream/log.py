@@ -29,7 +29,11 @@ def configure_logging(settings: Settings, *, debug: bool = False) -> None:
             structlog.processors.TimeStamper(fmt="iso" if as_json else "%H:%M:%S", utc=as_json),
             *([] if debug else [_without_traceback]),
             *([structlog.processors.dict_tracebacks] if as_json else []),
-            structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(),
+            structlog.processors.JSONRenderer()
+            if as_json
+            else structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            ),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         # Looked up with every event: live lines put their own stderr in its place.
@@ -50,5 +54,5 @@ def _without_traceback(_logger: object, _name: str, event: structlog.typing.Even
 
 class _ToStructlog(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        log = structlog.get_logger(logger=record.name)
+        log = structlog.get_logger().bind(logger=record.name)
         log.log(record.levelno, record.getMessage(), exc_info=record.exc_info)

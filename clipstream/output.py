@@ -1,44 +1,46 @@
 """What a run leaves in `OUT/STREAM/`: clips as they are found, and the tables, the report and the manifest in the end.
 
-One `StreamOutput` a stream works in a thread of its own, so that cutting never holds up the dataflow. Everything is
+One `StreamOutput` a stream works in the threads of a pool, so that cutting never holds up the dataflow. Everything is
 named by what it holds and appears whole or not at all: doing it again after a crash gives the same files.
 """
 
 import json
+import os
 import re
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from threading import Lock
+from threading import Condition
 from typing import Literal
 
 import structlog
 
 from clipstream.errors import ClipstreamError, CutError, InputError, StoppedError
 from clipstream.media.cutting import ClipResult, ClipSpec, Cutter
+from clipstream.media.inputs import STATE_FOLDER
 from clipstream.media.probe import MediaInfo, fingerprint, probe
 from clipstream.media.thumbnails import thumbnail_jpeg
-from clipstream.report.files import write_atomically
+from clipstream.report.files import write_atomically, writing
 from clipstream.report.manifest import Manifest, Source, describe, read_manifest, reason_sentence, write_manifest
-from clipstream.report.page import write_report
+from clipstream.report.page import REPORT_NAME, write_report
 from clipstream.report.records import from_json, to_json
 from clipstream.report.tables import write_features, write_highlights, write_scores
 from clipstream.results import Interval, StreamSummary
 from clipstream.settings import Settings
 from clipstream.timing import clock
 
-__all__ = ["CLIP_RECORDS", "STATE_FOLDER", "OutputContext", "StreamOutput", "clip_name", "finished_manifest"]
-
-STATE_FOLDER = ".clipstream"
-"""Where an unfinished run keeps what it needs to go on, inside the output folder."""
+__all__ = ["CLIP_RECORDS", "OutputContext", "StreamOutput", "clip_name", "finished_manifest"]
 
 CLIP_RECORDS = "clips"
-"""Folder in it that remembers which clips of an unfinished run are whole."""
+"""Folder in the state folder that remembers which clips of an unfinished run are whole."""
 
 _CLIP_NAME = re.compile(r"\d{3,}_\d{6,}\.\d{3}\.\w+")
+
+_SUMMARY = 0
+"""Stands for the summary among the numbers of highlights, which count from 1."""
 
 _log = structlog.get_logger()
 
@@ -52,6 +54,7 @@ class OutputContext:
         settings: The run's.
         left_out: Features that could not be used, and why.
         cutter: What cuts the clips.
+        pool: Where clips are cut and files written: as many streams at a time as it has threads.
         stopped: Asked often; once true, work is given up and nothing half-done stays.
         clip_written: Told of every clip as it appears.
         stream_written: Told when all of a stream is written.
@@ -61,6 +64,7 @@ class OutputContext:
     settings: Settings
     left_out: tuple[tuple[str, str], ...]
     cutter: Cutter
+    pool: Executor
     stopped: Callable[[], bool]
     clip_written: Callable[[str, Interval, Path], None]
     stream_written: Callable[[str, Manifest], None]
@@ -88,8 +92,8 @@ def clip_name(interval: Interval, suffix: str) -> str:
 class StreamOutput:
     """Everything that is written for one stream.
 
-    Items are worked off in order in a thread of its own. `pending` is what a snapshot has to remember: an item leaves
-    it only when its files are there.
+    Items are worked off in order, one at a time. `pending` is what a snapshot has to remember: an item leaves it only
+    when its files are there.
     """
 
     def __init__(self, context: OutputContext, stream: str, source: Path) -> None:
@@ -101,46 +105,57 @@ class StreamOutput:
         with suppress(InputError):  # what cannot be read is reported by the source, with an end that says so
             self._fingerprint = fingerprint(source)
             self._media = probe(source)
-        self._lock = Lock()
+        self._changed = Condition()
         self._pending: list[Interval | StreamSummary] = []
         self._known: set[int] = set()
+        self._working = False
         self._clips: dict[int, ClipResult] = {}
         self._uncut: dict[int, str] = {}
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"output-{stream}")
 
     def add(self, item: Interval | StreamSummary) -> None:
         """Take a highlight to cut, or the summary that ends the stream. Returns at once."""
-        with self._lock:
-            if isinstance(item, Interval):
-                if item.number in self._known:
-                    return
-                self._known.add(item.number)
+        number = item.number if isinstance(item, Interval) else _SUMMARY
+        with self._changed:
+            if number in self._known:
+                return
+            self._known.add(number)
             self._pending.append(item)
-        self._thread.submit(self._work, item)
+            if self._working:
+                return
+            self._working = True
+        self._context.pool.submit(self._work)
 
     def pending(self) -> tuple[Interval | StreamSummary, ...]:
         """Return what is not written yet."""
-        with self._lock:
+        with self._changed:
             return tuple(self._pending)
 
     def close(self) -> None:
         """Wait until everything is written, or given up because the run was stopped."""
-        self._thread.shutdown(wait=True)
+        with self._changed:
+            self._changed.wait_for(lambda: not self._working)
 
-    def _work(self, item: Interval | StreamSummary) -> None:
-        if self._context.stopped():
-            return
-        try:
-            if isinstance(item, Interval):
-                self._cut(item)
-            else:
-                self._finish(item)
-        except StoppedError:
-            return
-        except Exception as error:  # noqa: BLE001 - one stream's output must not end the others' run
-            self._failed(item, error)
-        with self._lock:
-            self._pending.remove(item)
+    def _work(self) -> None:
+        while (item := self._next()) is not None:
+            try:
+                if isinstance(item, Interval):
+                    self._cut(item)
+                else:
+                    self._finish(item)
+            except StoppedError:
+                continue  # it stays pending, and there is no next
+            except Exception as error:  # noqa: BLE001 - one stream's output must not end the others' run
+                self._failed(item, error)
+            with self._changed:
+                self._pending.remove(item)
+
+    def _next(self) -> Interval | StreamSummary | None:
+        with self._changed:
+            if self._pending and not self._context.stopped():
+                return self._pending[0]
+            self._working = False
+            self._changed.notify_all()
+            return None
 
     def _cut(self, interval: Interval) -> None:
         if fingerprint(self._source) != self._fingerprint:
@@ -149,7 +164,8 @@ class StreamOutput:
         identity = f"{self._fingerprint} {self._context.settings.fingerprint()} {interval.start_ms}-{interval.end_ms}"
         result = self._recorded(interval, identity, target)
         if result is None:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            with writing(target):
+                target.parent.mkdir(parents=True, exist_ok=True)
             spec = ClipSpec(
                 source=self._source,
                 target=target,
@@ -158,7 +174,7 @@ class StreamOutput:
                 metadata={
                     "title": f"{self._stream} {interval.number}",
                     "comment": (
-                        f"{clock(interval.start_ms)} to {clock(interval.end_ms)} of {self._source.name}: "
+                        f"{clock(interval.start_ms)} to {clock(interval.end_ms)} of {_printable(self._source.name)}: "
                         f"{reason_sentence(interval.reasons)}"
                     ),
                 },
@@ -196,8 +212,8 @@ class StreamOutput:
         elif summary.end.problem and not summary.end.duration_s:
             error = summary.end.problem
         source = Source(
-            path=str(self._source),
-            name=self._source.name,
+            path=_printable(str(self._source)),
+            name=_printable(self._source.name),
             size_bytes=self._media.size_bytes if self._media else None,
             fingerprint=self._fingerprint,
             streams=self._media.tracks if self._media else (),
@@ -226,12 +242,12 @@ class StreamOutput:
     def _failed(self, item: Interval | StreamSummary, error: Exception) -> None:
         message = str(error) if isinstance(error, ClipstreamError) else f"{type(error).__name__}: {error}"
         kind: Literal["clip", "report"] = "clip" if isinstance(item, Interval) else "report"
-        _log.error(
+        _log.debug(  # the outcome says it to the user
             "output_failed",
             stream=self._stream,
             what=kind,
             error=message,
-            exc_info=not isinstance(error, ClipstreamError),
+            exc_info=error,
         )
         if isinstance(item, Interval):
             self._uncut[item.number] = message
@@ -285,17 +301,30 @@ class StreamOutput:
             folder.rmdir()
 
 
+def _printable(path: str) -> str:
+    """Return a path as text that any file can hold: what in it is no UTF-8 becomes a replacement character."""
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
 def finished_manifest(
     out: Path, stream: str, source_fingerprint: str, settings: Settings, features: Sequence[str]
 ) -> Manifest | None:
-    """Return the manifest of a stream that is finished with the same source, settings and features, if it is."""
-    manifest = read_manifest(out / stream)
+    """Return the manifest of a stream that is finished with the same source, settings and features, if it is.
+
+    A stream that lacks a clip or its report is not finished: somebody removed them.
+    """
+    folder = out / stream
+    manifest = read_manifest(folder)
     if (
         manifest is not None
         and manifest.status == "complete"
         and manifest.source.fingerprint == source_fingerprint
         and manifest.settings_fingerprint == settings.fingerprint()
         and [feature.name for feature in manifest.features] == list(features)
+        and all(
+            (folder / name).is_file()
+            for name in (REPORT_NAME, *filter(None, (one.clip for one in manifest.highlights)))
+        )
     ):
         return manifest
     return None

@@ -30,7 +30,8 @@ def quiet_slice(item: Slice) -> tuple[str, str] | None:
 def announce(found: tuple[str, Interval]) -> str:
     """Return a line about a highlight."""
     stream, interval = found
-    return f"{stream}: highlight {interval.start_ms / 1000:.1f}–{interval.end_ms / 1000:.1f} s, score {interval.score:.1f}"
+    start_s, end_s = interval.start_ms / 1000, interval.end_ms / 1000
+    return f"{stream}: highlight {start_s:.1f}–{end_s:.1f} s, score {interval.score:.1f}"
 
 
 settings = Settings.from_environment(os.environ)

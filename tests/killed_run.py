@@ -1,4 +1,6 @@
-"""A run that dies at a chosen event, to be started in a process of its own: OUT EVENT SIGNAL WORKERS FILE…
+"""A run that dies at a chosen event, to be started in a process of its own.
+
+Arguments: OUT EVENT SIGNAL WORKERS FILE…
 
 Events are counted over slices read, clips written, and looks at whether to go on cutting (several a clip).
 """

@@ -26,12 +26,12 @@ def make_scene(
     rate_hz: int = 15,
     seed: int = 0,
 ) -> Path:
-    """Write a calm scene of a box that drifts over a textured wall, with moments in which it rushes and there is noise."""
+    """Write a scene of a box that drifts over a textured wall; in its moments the box rushes and there is noise."""
     noise = np.random.default_rng(seed)
     wall = noise.integers(90, 150, (180, 320, 1), dtype=np.uint8).repeat(3, axis=2)
 
     def busy(t: NDArray[np.float64] | float) -> NDArray[np.bool_]:
-        return np.any([(np.asarray(t) >= a) & (np.asarray(t) < b) for a, b in moments_s], axis=0)
+        return np.asarray(sum((np.asarray(t) >= a) & (np.asarray(t) < b) for a, b in moments_s), np.bool_)
 
     places: list[float] = [0.0]
     for index in range(1, duration_s * rate_hz):
@@ -54,7 +54,9 @@ def make_scene(
     )
 
 
-def run_program(*arguments: str | Path, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def run_program(
+    *arguments: str | Path, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run the command line in a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "clipstream", *map(str, arguments)],

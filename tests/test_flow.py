@@ -48,7 +48,7 @@ def test_a_flow_embeds_highlights_beside_another_branch(scenes: list[Input]) -> 
         ("intervals", found.intervals, intervals),
         ("summaries", found.summaries, summaries),
     ):
-        op.output(name, stream, TestingSink(sink))  # type: ignore[arg-type]  # each sink takes its own stream
+        op.output(name, stream, TestingSink(sink))
     run_main(flow)
 
     for item in scenes:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clipstream.errors import InputError, InputNotFoundError
-from clipstream.media.inputs import _named, expand_inputs
+from clipstream.media.inputs import STATE_FOLDER, _named, expand_inputs
 
 
 @pytest.fixture
@@ -61,7 +61,8 @@ def test_a_number_never_takes_the_name_of_another_file(footage: Path) -> None:
 
 @given(st.lists(st.text(st.characters(exclude_characters="/\0", codec="utf-8"), min_size=1, max_size=12), unique=True))
 def test_stream_names_are_unique_and_safe_whatever_the_files_are_called(stems: list[str]) -> None:
-    streams = list(_named([Path("/x") / f"{stem}.mp4" for stem in stems]).values())
+    paths = [Path("/x") / f"{stem}.mp4" for stem in stems]
+    streams = list(_named({path: path for path in paths}).values())
     assert len({stream.casefold() for stream in streams}) == len(stems)
     for stream in streams:
         assert stream
@@ -96,3 +97,50 @@ def test_a_live_address_is_turned_down_without_its_password() -> None:
     assert isinstance(errors[0], InputError)
     assert "save it to a file" in str(errors[0])
     assert "secret" not in str(errors[0])
+
+
+@pytest.fixture
+def results(footage: Path) -> Path:
+    """An output folder inside the footage: its clip is media, and no footage."""
+    clip = footage / "out" / "b" / "clips" / "001_000000.000.mp4"
+    clip.parent.mkdir(parents=True)
+    clip.touch()
+    (footage / "out" / STATE_FOLDER).mkdir()
+    return footage / "out"
+
+
+@pytest.mark.parametrize("argument", [".", "**/*.mp4", "out", "out/b"])
+def test_clips_of_an_earlier_run_are_no_footage(results: Path, argument: str) -> None:
+    found, _ = expand_inputs([str(results.parent / argument)])
+    assert not any(results in item.path.parents for item in found)
+
+
+@pytest.mark.parametrize("argument", ["out/b/clips", "out/b/clips/*.mp4", "out/b/clips/001_000000.000.mp4"])
+def test_clips_that_are_named_are_taken(results: Path, argument: str) -> None:
+    assert [name for _, name in names([str(results.parent / argument)])] == ["001_000000.000.mp4"]
+
+
+def test_a_folder_that_happens_to_be_called_clips_is_footage(footage: Path) -> None:
+    clip = footage / "holiday" / "first" / "clips" / "c.mp4"
+    clip.parent.mkdir(parents=True)
+    clip.touch()
+    assert names([str(footage / "holiday")]) == [("c", "c.mp4")]
+
+
+def test_a_link_goes_by_its_own_name(footage: Path) -> None:
+    (footage / "final.mp4").symlink_to(footage / "b.mp4")
+    assert names([str(footage / "final.mp4")]) == [("final", "final.mp4")]
+
+
+def test_a_long_name_in_any_script_fits_a_file_system(tmp_path: Path) -> None:
+    path = tmp_path / ("東" * 83 + ".mp4")
+    path.touch()
+    ((stream, _),) = names([str(path)])
+    assert set(stream) == {"東"}
+    assert 100 < len(stream.encode()) <= 120
+
+
+def test_an_empty_argument_is_not_the_folder_one_is_in() -> None:
+    found, errors = expand_inputs([""])
+    assert not found
+    assert "an argument is empty" in str(errors[0])

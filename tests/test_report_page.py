@@ -179,6 +179,7 @@ def bare(scores: NDArray[np.float32]) -> StreamSummary:
         values=np.zeros((count, 0), np.float32),
         feature_scores=np.zeros((count, 0), np.float32),
         scores=scores,
+        noticeable=scores,
         window_scores=np.zeros(0, np.float32),
         window_spans_s=np.zeros((0, 2)),
         threshold=1.0,

@@ -32,7 +32,7 @@ def said(error: Exception) -> dict[str, str]:
 
 def print_document(document: dict[str, Any]) -> None:
     """Write a document to stdout."""
-    sys.stdout.write(json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2) + "\n")
+    sys.stdout.write(json.dumps(document, allow_nan=False, indent=2) + "\n")
 
 
 def _outcome(outcome: Outcome) -> dict[str, Any]:

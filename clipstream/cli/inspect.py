@@ -15,8 +15,10 @@ from clipstream.cli.watching import print_error
 from clipstream.errors import InputError
 from clipstream.features.registry import Selection, select_features
 from clipstream.log import configure_logging
+from clipstream.media.frames import DecodeMode, skips_frames
 from clipstream.media.inputs import Input, expand_inputs
 from clipstream.media.probe import MediaInfo, VideoInfo, fingerprint, probe
+from clipstream.media.slices import MediaNeeds
 from clipstream.options import duration_text
 from clipstream.output import finished_manifest
 from clipstream.settings import Settings
@@ -84,22 +86,22 @@ def _inspect(item: Input, settings: Settings, selection: Selection) -> Inspectio
 
 
 def _reading(media: MediaInfo, settings: Settings, selection: Selection) -> str:
-    parts = []
-    needs = [feature.needs for feature in selection.features]
-    if media.video and media.video.decodable and any(need.frames for need in needs):
-        parts.append(_pictures(media.video, settings))
-    if media.audio and media.audio.decodable and any(need.audio for need in needs):
+    needs, parts = selection.needs, []
+    if media.video and media.video.decodable and needs.frames:
+        parts.append(_pictures(media.video, settings, needs))
+    if media.audio and media.audio.decodable and needs.audio:
         parts.append("the sound")
     return ", and ".join(parts) or "nothing that the features in use can look at"
 
 
-def _pictures(video: VideoInfo, settings: Settings) -> str:
-    if settings.scan:
+def _pictures(video: VideoInfo, settings: Settings, needs: MediaNeeds) -> str:
+    mode = DecodeMode.of(settings)
+    if mode is DecodeMode.KEYFRAMES:
         return "keyframes alone"
-    if not settings.analysis_fps:
+    if mode is DecodeMode.ALL:
         return "every frame"
     rate = f"{settings.analysis_fps:g} frames a second"
-    if video.average_rate and video.average_rate >= 2 * settings.analysis_fps:
+    if skips_frames(mode, needs.frames, video.average_rate):
         return f"{rate}, without decoding those that no other needs"
     return rate
 

@@ -42,7 +42,8 @@ def notices(outcome: Outcome) -> Iterator[str]:
     if manifest.source.problem:
         yield f"note: {manifest.source.problem}"
     if manifest.errors:
-        yield f"note: {manifest.errors} packets, frames or feature calls failed and were passed over."
+        things = "packet, frame or measurement" if manifest.errors == 1 else "packets, frames or measurements"
+        yield f"note: errors passed over: {manifest.errors} {things}."
     for feature in manifest.left_out:
         yield f"note: {feature.name} was left out: {feature.why}"
     for highlight in manifest.highlights:

@@ -42,6 +42,7 @@ def highlights_flow(
         inputs,
         settings,
         selection=selection,
+        skip=skip,
         stop=stop,
         clip_written=clip_written,
         stream_written=stream_written,

@@ -1,6 +1,7 @@
 """Highlights as a Bytewax output: clips, tables, report and manifest, a partition a stream."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
 
@@ -33,6 +34,7 @@ class ClipSink(FixedPartitionedSink[_Found, tuple[_Found, ...]]):
         settings: The run's.
         selection: The features, to say in the manifest which were left out; chosen from `settings` by default.
         cutter: What cuts; by default one that encodes with `settings.crf`.
+        skip: Streams that are finished already: nothing of what a snapshot remembers of them is written again.
         stop: Once set, cutting is given up between two packets; the snapshot still remembers it.
         clip_written: Told of every clip: stream, highlight, file.
         stream_written: Told of every stream that is wholly written.
@@ -45,16 +47,19 @@ class ClipSink(FixedPartitionedSink[_Found, tuple[_Found, ...]]):
         *,
         selection: Selection | None = None,
         cutter: Cutter | None = None,
+        skip: Collection[str] = (),
         stop: Event | None = None,
         clip_written: Callable[[str, Interval, Path], None] | None = None,
         stream_written: Callable[[str, Manifest], None] | None = None,
     ) -> None:
         self._paths = {item.stream: item.path for item in inputs}
+        self._skip = frozenset(skip)
         self._context = OutputContext(
             out=Path(settings.out),
             settings=settings,
             left_out=(selection or select_features(settings)).left_out,
             cutter=cutter or EncodeCutter(crf=settings.crf),
+            pool=ThreadPoolExecutor(settings.workers, "output"),
             stopped=(stop or Event()).is_set,
             clip_written=clip_written or _ignore,
             stream_written=stream_written or _ignore,
@@ -76,7 +81,8 @@ class ClipSink(FixedPartitionedSink[_Found, tuple[_Found, ...]]):
     ) -> "_OutputPartition":
         """Return the partition of one stream, with what it had still to write."""
         partition = _OutputPartition(self._context, for_part, self._paths[for_part])
-        partition.write_batch(list(resume_state or ()))
+        if for_part not in self._skip:
+            partition.write_batch(list(resume_state or ()))
         return partition
 
 

@@ -12,7 +12,7 @@ from clipstream.errors import ClipstreamError
 from clipstream.features.registry import Selection, select_features
 from clipstream.media.decode import DecodeMode, SliceReader
 from clipstream.media.inputs import Input
-from clipstream.media.slices import MediaNeeds, Slice, StreamEnd
+from clipstream.media.slices import Slice, StreamEnd
 from clipstream.settings import Settings
 from clipstream.timing import slice_start
 
@@ -61,7 +61,7 @@ class MediaSource(FixedPartitionedSource[Slice, int]):
     ) -> None:
         self._paths = {item.stream: item.path for item in inputs}
         self._settings = settings
-        self._needs = needs_of(selection or select_features(settings))
+        self._needs = (selection or select_features(settings)).needs
         self._slots = BoundedSemaphore(open_files or settings.workers)
         self._threads = settings.decode_threads or _threads_each(settings.workers)
         self._skip = frozenset(skip)
@@ -82,7 +82,7 @@ class MediaSource(FixedPartitionedSource[Slice, int]):
                 self._needs,
                 start_slice=n,
                 threads=self._threads,
-                mode=decode_mode(self._settings),
+                mode=DecodeMode.of(self._settings),
             )
 
         n = _ENDED if for_part in self._skip else resume_state or 0
@@ -141,24 +141,10 @@ class _FilePartition(StatefulSourcePartition[Slice, int]):
                 self._reader = self._open_at(self._n)
             return next(self._reader)
         except Exception as error:  # noqa: BLE001 - law: no input may end the flow of the others
+            _log.debug("stream_failed", stream=self._stream, error=str(error), exc_info=error)  # the end says it
             expected = isinstance(error, ClipstreamError)
-            _log.error("stream_failed", stream=self._stream, error=str(error), exc_info=not expected)
             problem = str(error) if expected else f"reading failed: {type(error).__name__}: {error}"
             return Slice(self._stream, self._n, end=StreamEnd(slice_start(self._n), problem=problem))
-
-
-def needs_of(selection: Selection) -> MediaNeeds:
-    """Return what all features together want of a slice."""
-    requests = dict.fromkeys(request for feature in selection.features for request in feature.needs.frames)
-    audio = [feature.needs.audio for feature in selection.features if feature.needs.audio is not None]
-    return MediaNeeds(tuple(requests), max(audio, key=lambda request: request.lead_samples, default=None))
-
-
-def decode_mode(settings: Settings) -> DecodeMode:
-    """Return which frames the settings want decoded."""
-    if settings.scan:
-        return DecodeMode.KEYFRAMES
-    return DecodeMode.SKIP if settings.analysis_fps else DecodeMode.ALL
 
 
 def _threads_each(workers: int) -> int:

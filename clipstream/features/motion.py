@@ -78,24 +78,31 @@ def _of(batch: FrameBatch | None) -> tuple[float, float]:
     if batch is None or not batch.count or len(batch.pts_s) < 2:
         return np.nan, np.nan
     gaps_s = np.diff(batch.pts_s)
-    grey = [_shrunk_grey(picture) for picture in batch.pixels]
-    changes = [_change(before, after) for before, after in pairwise(grey)]
+    pictures = [_Picture.of(picture) for picture in batch.pixels]
+    changes = [_change(before, after) for before, after in pairwise(pictures)]
     per_reference = (_REFERENCE_S / np.minimum(gaps_s, _LONGEST_S)) ** _GROWTH
     scene = np.array([change.left for change in changes]) * per_reference
     camera = 100 * np.array([change.travel for change in changes]) / gaps_s
     return float(np.median(scene)), float(np.median(camera))
 
 
-def _shrunk_grey(picture: NDArray[np.uint8]) -> MatLike:
-    height, width = picture.shape[:2]
-    grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
-    return cv2.resize(grey, (width // _SHRINK, height // _SHRINK), interpolation=cv2.INTER_AREA)
+@dataclass(frozen=True, eq=False, slots=True)
+class _Picture:
+    grey: MatLike  # where corners are found
+    blurred: MatLike  # what is subtracted
+
+    @classmethod
+    def of(cls, pixels: NDArray[np.uint8]) -> "_Picture":
+        height, width = pixels.shape[:2]
+        large = cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
+        grey = cv2.resize(large, (width // _SHRINK, height // _SHRINK), interpolation=cv2.INTER_AREA)
+        return cls(grey, cv2.GaussianBlur(grey, _BLUR_PX, 0))
 
 
-def _change(before: MatLike, after: MatLike) -> _Change:
-    shift = _camera_shift(before, after)
+def _change(first: _Picture, second: _Picture) -> _Change:
+    shift = _camera_shift(first.grey, second.grey)
+    before, after = first.blurred, second.blurred
     height, width = before.shape
-    before, after = cv2.GaussianBlur(before, _BLUR_PX, 0), cv2.GaussianBlur(after, _BLUR_PX, 0)
     still = _Change(_difference(before, after), 0.0)
     if shift is None:
         return still

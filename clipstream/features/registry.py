@@ -8,6 +8,7 @@ from typing import cast
 
 from clipstream.errors import FeatureUnavailableError, UsageError
 from clipstream.features.base import Feature, FeatureInfo
+from clipstream.media.slices import MediaNeeds
 from clipstream.settings import Settings
 
 __all__ = ["Selection", "feature_names", "select_features"]
@@ -29,6 +30,13 @@ class Selection:
     features: tuple[Feature, ...]
     left_out: tuple[tuple[str, str], ...]
     infos: tuple[FeatureInfo, ...]
+
+    @property
+    def needs(self) -> MediaNeeds:
+        """What all features together want of a slice."""
+        requests = dict.fromkeys(request for feature in self.features for request in feature.needs.frames)
+        audio = [feature.needs.audio for feature in self.features if feature.needs.audio is not None]
+        return MediaNeeds(tuple(requests), max(audio, key=lambda request: request.lead_samples, default=None))
 
 
 def feature_names() -> tuple[str, ...]:

@@ -20,6 +20,7 @@ class ClipSpec:
             the first whose PTS is at or after it.
         end_s: Media time of the end; the last frame is the last whose PTS is before it.
         metadata: Container tags: `title`, `comment`, …
+        fingerprint: What `media.probe.fingerprint` said of the source when it was analysed; empty for any source.
     """
 
     source: Path
@@ -27,6 +28,7 @@ class ClipSpec:
     start_s: Fraction
     end_s: Fraction
     metadata: Mapping[str, str] = field(default_factory=dict)
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Self
 from clipstream.errors import NoUsableStreamError
 from clipstream.media.audio import AudioReader
 from clipstream.media.frames import DecodeMode, FrameReader
-from clipstream.media.probe import choose_audio, choose_video, claimed_duration, media_origin, open_media
+from clipstream.media.probe import choose_audio, choose_video, claimed_duration, media_origin, open_media, usable
 from clipstream.media.slices import MediaNeeds, Slice, StreamEnd
 from clipstream.timing import slice_start
 
@@ -62,8 +62,12 @@ class SliceReader:
         self._ended = False
         with open_media(path) as container:
             pictures, sound = choose_video(container), choose_audio(container)
-            has_video = pictures is not None and pictures.codec_context is not None
-            has_audio = sound is not None and sound.codec_context is not None
+            has_video, has_audio = usable(pictures), usable(sound)
+            self._unusable = [
+                f"the {kind} cannot be decoded (no decoder, or the track is damaged)"
+                for kind, track in (("pictures", pictures), ("sound", sound))
+                if track is not None and not usable(track)
+            ]
             origin_s = media_origin(container)
             self._claimed_s = claimed_duration(container)
         if not has_video and not has_audio:
@@ -124,7 +128,7 @@ class SliceReader:
         return max(reader.end_s for reader in self._readers)
 
     def _end(self) -> StreamEnd:
-        problems = [reader.problem for reader in self._readers if reader.problem]
+        problems = self._unusable + [reader.problem for reader in self._readers if reader.problem]
         if self._frames and not self._frames.any_decoded:
             problems.append("no picture could be decoded")
         if self._audio and not self._audio.any_decoded:

@@ -7,7 +7,7 @@ one is tried, and in the end the beginning of the file.
 
 import math
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from fractions import Fraction
@@ -26,9 +26,10 @@ from clipstream.media.clock import TrackClock
 from clipstream.media.packets import can_seek, discard_others, next_packet
 from clipstream.media.probe import Orientation, choose_video, open_media
 from clipstream.media.slices import FrameBatch, FrameRequest
+from clipstream.settings import Settings
 from clipstream.timing import SLICE_S, slice_start
 
-__all__ = ["DecodeMode", "FrameReader", "SliceFrames"]
+__all__ = ["DecodeMode", "FrameReader", "SliceFrames", "skips_frames"]
 
 Pixels = NDArray[np.uint8]
 
@@ -51,6 +52,20 @@ class DecodeMode(Enum):
     ALL = auto()
     SKIP = auto()
     KEYFRAMES = auto()
+
+    @classmethod
+    def of(cls, settings: Settings) -> "DecodeMode":
+        """Return which frames the settings want decoded."""
+        if settings.scan:
+            return cls.KEYFRAMES
+        return cls.SKIP if settings.analysis_fps else cls.ALL
+
+
+def skips_frames(mode: DecodeMode, requests: Sequence[FrameRequest], rate_hz: Fraction | None) -> bool:
+    """Say whether frames that no other refers to are left undecoded in a track of `rate_hz` frames a second."""
+    return mode is DecodeMode.SKIP and all(
+        request.rate_hz and (rate_hz or 0) >= 2 * request.rate_hz for request in requests
+    )
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -149,8 +164,7 @@ class FrameReader:
         self._seconds = TrackClock(stream.time_base, self._origin_s)
         rate_hz = stream.average_rate or Fraction(0)
         self._frame_units = round(1 / (rate_hz * stream.time_base)) if rate_hz else 0
-        rates = [request.rate_hz for request in self._requests]
-        self._skips = self._mode is DecodeMode.SKIP and all(rate and rate_hz >= 2 * rate for rate in rates)
+        self._skips = skips_frames(self._mode, self._requests, stream.average_rate)
         context = stream.codec_context
         # More threads hold back as many frames, which of a slide show are minutes.
         context.thread_count = 1 if 0 < rate_hz < _SLOW_HZ else self._threads

@@ -2,13 +2,16 @@
 
 import glob
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from clipstream.errors import InputError, InputNotFoundError
 
-__all__ = ["MEDIA_SUFFIXES", "Input", "expand_inputs"]
+__all__ = ["MEDIA_SUFFIXES", "STATE_FOLDER", "Input", "expand_inputs"]
+
+STATE_FOLDER = ".clipstream"
+"""Where a run keeps its state inside the output folder, which is known by it."""
 
 # FFmpeg's own list holds hundreds, among them .dat, .bin and .txt, which lie in folders beside footage.
 MEDIA_SUFFIXES = frozenset(
@@ -18,6 +21,10 @@ MEDIA_SUFFIXES = frozenset(
     | {".opus", ".qt", ".rm", ".rmvb", ".ts", ".vob", ".wav", ".webm", ".wma", ".wmv", ".wtv", ".y4m"}
 )
 """Suffixes, in small letters, by which media files in a folder are known. A file that is named needs none of them."""
+
+
+_NAME_BYTES = 120
+"""Longest name of a stream: file systems allow 255 bytes, and others' tools add to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +44,10 @@ def expand_inputs(arguments: Sequence[str]) -> tuple[list[Input], list[InputErro
     """Return the inputs that files, folders and glob patterns stand for, and what is wrong with the others.
 
     A folder stands for the media files in it and below it, hidden ones left out, sorted; a pattern that the shell left
-    alone, `**` included, for what it matches. A file named twice counts once. A stream is named by its file's stem,
-    made safe for a file system; files that share a stem are told apart by a number, in the order of their paths, so
-    that the order of the arguments changes no name.
+    alone, `**` included, for what it matches. Neither takes the clips of an earlier run for footage: those have to be
+    named, or their very folder. A file named twice counts once. A stream is named by its file's stem, made safe for a
+    file system; files that share a stem are told apart by a number, in the order of their paths, so that the order of
+    the arguments changes no name.
     """
     paths: dict[Path, Path] = {}
     errors: list[InputError] = []
@@ -60,9 +68,11 @@ def _expand(argument: str) -> list[Path]:
     if scheme:
         # The address itself may hold a password.
         raise InputError(f"{scheme[1]}://…: live streams are not supported in this version; save it to a file first.")
+    if not argument.strip():
+        raise InputNotFoundError("an argument is empty; name a file, a folder or a pattern.")
     path = Path(argument)
     if path.is_dir():
-        found = _media_in(path.rglob("*"), below=path)
+        found = [one for one in _media_in(path.rglob("*"), below=path) if one.parent == path or not _is_clip(one)]
         if not found:
             raise InputNotFoundError(f"{argument}: the folder holds no media files; name another, or the files.")
         return found
@@ -73,6 +83,8 @@ def _expand(argument: str) -> list[Path]:
     matches = [Path(match) for match in glob.glob(argument, recursive=True)]  # noqa: PTH207 - takes absolute ones too
     found = sorted(match for match in matches if match.is_file())
     found += [inner for match in sorted(matches) if match.is_dir() for inner in _media_in(match.iterdir(), below=match)]
+    if "**" in argument:
+        found = [one for one in found if not _is_clip(one)]
     if not found:
         raise InputNotFoundError(f"{argument}: no file matches; check the pattern.")
     return found
@@ -88,12 +100,19 @@ def _media_in(paths: Iterable[Path], *, below: Path) -> list[Path]:
     )
 
 
-def _named(paths: Iterable[Path]) -> dict[Path, str]:
+def _is_clip(path: Path) -> bool:
+    """Say whether a file is a clip of an earlier run: OUT/STREAM/clips/FILE, where OUT holds the state folder."""
+    folders = path.absolute().parents
+    return folders[0].name == "clips" and len(folders) > 2 and (folders[2] / STATE_FOLDER).is_dir()
+
+
+def _named(paths: Mapping[Path, Path]) -> dict[Path, str]:
+    """Name files, given with the paths by which the user knows them: a link goes by its own name."""
     names: dict[Path, str] = {}
     taken: set[str] = set()
     # Names that need no number go first, so that none is taken by a number: `a-2.mp4` keeps its own.
     ordered = sorted(paths)
-    stems = {path: _safe(path.stem) for path in ordered}
+    stems = {path: _safe(paths[path].stem) for path in ordered}
     first = {stems[path].casefold(): path for path in reversed(ordered)}
     for path in sorted(ordered, key=lambda path: first[stems[path].casefold()] != path):
         name, number = stems[path], 2
@@ -106,4 +125,5 @@ def _named(paths: Iterable[Path]) -> dict[Path, str]:
 
 def _safe(stem: str) -> str:
     """Keep letters and digits of any script; what a file system or a shell may object to becomes a dash."""
-    return re.sub(r"[^\w.-]+", "-", stem)[:100].strip("-.") or "stream"
+    safe = re.sub(r"[^\w.-]+", "-", stem).encode()[:_NAME_BYTES].decode(errors="ignore")
+    return safe.strip("-.") or "stream"

@@ -35,6 +35,7 @@ __all__ = [
     "media_origin",
     "open_media",
     "probe",
+    "usable",
 ]
 
 _NO_PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
@@ -133,7 +134,7 @@ class AudioInfo:
         codec: Name of the codec, `"unknown"` where not even that is clear.
         rate_hz: Sample rate; 0 where unknown.
         channels: Number of channels; 0 where unknown.
-        decodable: Whether there is a decoder for it.
+        decodable: Whether there is a decoder for it, and its sample rate is known.
     """
 
     index: int
@@ -251,7 +252,7 @@ def media_origin(container: av.container.InputContainer) -> Fraction:
     """
     starts = []
     for stream in (choose_video(container), choose_audio(container)):
-        if _in_use(stream) and stream.start_time is not None and stream.time_base is not None:
+        if usable(stream) and stream.start_time is not None and stream.time_base is not None:
             start_s = stream.start_time * stream.time_base
             starts.append(start_s if isinstance(stream, VideoStream) else max(start_s, Fraction(0)))
     return min(starts, default=Fraction(0))
@@ -263,11 +264,18 @@ def claimed_duration(container: av.container.InputContainer) -> Fraction | None:
     ends = [
         ((stream.start_time or 0) + stream.duration) * stream.time_base - origin_s
         for stream in (choose_video(container), choose_audio(container))
-        if _in_use(stream) and stream.time_base is not None and stream.duration
+        if usable(stream) and stream.time_base is not None and stream.duration
     ]
     if ends:
         return max(ends)
     return Fraction(container.duration, av.time_base) if container.duration else None
+
+
+def usable(stream: Stream | None) -> TypeGuard[Stream]:
+    """Say whether a track can be decoded: there is a decoder, and of sound, enough to know its sample rate."""
+    if stream is None or stream.codec_context is None:
+        return False
+    return not isinstance(stream, AudioStream) or stream.codec_context.sample_rate > 0
 
 
 def fingerprint(path: Path) -> str:
@@ -291,10 +299,6 @@ def fingerprint(path: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def _in_use(stream: Stream | None) -> TypeGuard[Stream]:
-    return stream is not None and stream.codec_context is not None
-
-
 def _why_not(path: Path, error: av.error.FFmpegError) -> str:
     if isinstance(error, PermissionError):
         return "no permission to read it; allow it and run again."
@@ -314,7 +318,7 @@ def _video_preference(stream: VideoStream) -> tuple[bool, bool, int, int]:
 def _audio_preference(stream: AudioStream) -> tuple[bool, bool, int, int]:
     context = stream.codec_context
     channels = context.channels if context is not None else 0
-    return context is not None, bool(stream.disposition & Disposition.default), channels, -stream.index
+    return usable(stream), bool(stream.disposition & Disposition.default), channels, -stream.index
 
 
 def _describe_video(container: av.container.InputContainer, stream: VideoStream) -> VideoInfo:
@@ -368,7 +372,7 @@ def _describe_audio(stream: AudioStream) -> AudioInfo:
     context = stream.codec_context
     if context is None:
         return AudioInfo(stream.index, "unknown", 0, 0, False)
-    return AudioInfo(stream.index, context.codec.canonical_name, context.sample_rate, context.channels, True)
+    return AudioInfo(stream.index, context.codec.canonical_name, context.sample_rate, context.channels, usable(stream))
 
 
 def _in_words(stream: Stream) -> str:

@@ -18,7 +18,7 @@ class FrameRequest:
 
     Attributes:
         max_side_px: The longer side of the picture after rotation and pixel aspect are applied; the shorter follows the
-            display aspect, even. A smaller source is scaled up, so that a feature's numbers do not depend on resolution.
+            display aspect, even. A smaller source is scaled up, so that no number depends on the resolution.
         pixel_format: `"bgr24"` (H, W, 3) or `"gray"` (H, W), full range, uint8.
         rate_hz: Frames wanted a second of media time; `None` for every decoded frame. Frames are chosen by PTS: the
             first at or after each tick of the rate, never one twice. A source with fewer frames gives what it has.
@@ -93,7 +93,7 @@ class Slice:
         n: The slice's number; its start is n/2 seconds.
         frames: One batch for each request; a batch may hold no frame (late video, low rates, `--scan`).
         audio: (lead_samples + 8000,) mono float32 at 16 kHz in [-1, 1], sample k at exactly
-            `n/2 + (k - lead_samples)/16000` seconds, gaps filled with zeros; `None` where the slice has no sound at all.
+            `n/2 + (k - lead_samples)/16000` seconds, gaps filled with zeros; `None` where it has no sound at all.
         frame_count: Video frames decoded in this slice, whatever was asked.
         errors: Packets or frames in this slice that could not be decoded.
         end: Set on the one empty slice that follows the last.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from clipstream.errors import OutputError
 
-__all__ = ["write_atomically"]
+__all__ = ["write_atomically", "writing"]
 
 _ELSEWHERE = "choose another folder with --out"
 _ADVICE = {
@@ -23,6 +23,23 @@ _ADVICE = {
 
 
 @contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the system says about writing below `path` into one line about `path`.
+
+    Raises:
+        OutputError: An OSError left the block.
+    """
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        seen = error.strerror or str(error).splitlines()[0]
+        advice = _ADVICE.get(error.errno or 0, _ELSEWHERE)
+        raise OutputError(f"{path}: cannot be written ({seen}): {advice}.") from error
+
+
+@contextmanager
 def write_atomically(path: Path) -> Iterator[Path]:
     """Give a temporary path to write, and rename it to `path` when the block ends without an exception.
 
@@ -34,7 +51,7 @@ def write_atomically(path: Path) -> Iterator[Path]:
         OutputError: A folder or file cannot be made, written or renamed.
     """
     temporary = path.with_name(f".{path.name}.part")
-    try:
+    with writing(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
@@ -42,12 +59,6 @@ def write_atomically(path: Path) -> Iterator[Path]:
         except BaseException:
             _discard(temporary)
             raise
-    except OutputError:
-        raise
-    except OSError as error:
-        seen = error.strerror or str(error).splitlines()[0]
-        advice = _ADVICE.get(error.errno or 0, _ELSEWHERE)
-        raise OutputError(f"{path}: cannot be written ({seen}): {advice}.") from error
 
 
 def _discard(path: Path) -> None:

@@ -19,7 +19,9 @@ from clipstream.results import StreamSummary
 from clipstream.settings import options
 from clipstream.timing import SLICE_S, clock
 
-__all__ = ["render_report", "write_report"]
+__all__ = ["REPORT_NAME", "render_report", "write_report"]
+
+REPORT_NAME = "report.html"
 
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
@@ -36,7 +38,7 @@ def write_report(folder: Path, manifest: Manifest, summary: StreamSummary, thumb
     Raises:
         OutputError: It cannot be written.
     """
-    path = folder / "report.html"
+    path = folder / REPORT_NAME
     text = render_report(manifest, summary, thumbnails)
     with write_atomically(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -135,7 +137,7 @@ def _span(manifest: Manifest, summary: StreamSummary) -> float:
 
 
 def _hms(time_s: Decimal) -> str:
-    return clock(int(time_s) * 1000)[:-4]
+    return clock(round(time_s * 10) * 100)[:-2]
 
 
 def _size(count: int) -> str:

@@ -154,13 +154,13 @@ function placeMarks() {
     const left = xOf(one.start_s, width), span = xOf(one.end_s, width) - left;
     const wide = Math.max(span, 11 + 8 * String(number).length);
     const start = span < wide ? left + span / 2 - wide / 2 : left;
-    const bare = taken.some(([a, b]) => start < b + 1 && start + wide > a - 1);
+    const bare = taken.some(([a, b]) => start < b - 0.5 && start + wide > a + 0.5);
     if (!bare) taken.push([start, start + wide]);
     const mark = make("button", bare ? "mark bare" : "mark", bare ? "" : String(number));
     mark.type = "button";
     mark.tabIndex = -1; // the list has the same, in order
     mark.style.left = `${bare ? left : start}px`;
-    mark.style.width = `${bare ? Math.max(span, 3) : wide}px`;
+    mark.style.width = `${bare ? Math.max(span, 3) : wide - 1}px`; // neighbours may touch
     mark.title = `Highlight ${number}, ${one.start} – ${one.end}`;
     mark.setAttribute("aria-label", mark.title);
     mark.setAttribute("aria-pressed", number === chosen);

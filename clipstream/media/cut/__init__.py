@@ -2,5 +2,19 @@
 
 from clipstream.media.cut.containers import clip_suffix
 from clipstream.media.cut.cutters import CopyCutter, CutMode, EncodeCutter, SmartCutter, make_cutter
+from clipstream.media.cut.intervals import CutSpan, parse_time, plan_clips, read_intervals
+from clipstream.media.cut.join import join_clips
 
-__all__ = ["CopyCutter", "CutMode", "EncodeCutter", "SmartCutter", "clip_suffix", "make_cutter"]
+__all__ = [
+    "CopyCutter",
+    "CutMode",
+    "CutSpan",
+    "EncodeCutter",
+    "SmartCutter",
+    "clip_suffix",
+    "join_clips",
+    "make_cutter",
+    "parse_time",
+    "plan_clips",
+    "read_intervals",
+]

@@ -1,17 +1,14 @@
 """Pictures copied as they are, from the keyframe at or before the cut."""
 
 from collections.abc import Iterator
-from fractions import Fraction
 
-import av.container
 from av.video.stream import VideoStream
 
-from clipstream.media.cut.containers import Carrier
-from clipstream.media.cut.copying import add_copied_stream, copy_packet
+from clipstream.media.cut.copying import copy_packet
 from clipstream.media.cut.edges import UnfaithfulError
 from clipstream.media.cut.source import AnyPacket, Span, time_base
 from clipstream.media.cut.survey import Survey, is_shown
-from clipstream.media.cut.timeline import Dated, Dater
+from clipstream.media.cut.timeline import Dated
 from clipstream.media.cut.tracks import Track, plural
 
 __all__ = ["CopyVideo"]
@@ -26,20 +23,19 @@ class CopyVideo(Track):
 
     def __init__(
         self,
-        container: av.container.OutputContainer,
+        stream: VideoStream,
         source: VideoStream,
         span: Span,
         found: Survey,
-        kind: Carrier,
+        *,
+        edit_list: bool,
     ) -> None:
         super().__init__(source.index)
-        self._edit_list, self._anchor = kind.edit_list, found.anchor
+        self._edit_list, self._anchor = edit_list, found.anchor
         self._base = time_base(source)
         self._codec = source.codec_context.codec.canonical_name
         _, self._end, self._zero = span.ticks(source)
-        self._stream = add_copied_stream(container, source, hevc_tag=kind.hevc_tag)
-        rate = source.average_rate or Fraction(25)
-        self._dater = Dater(round(1 / rate / self._base))
+        self._stream = stream
         self._first = found.first
         self._pending: list[Dated] = []
         self._started = False
@@ -66,15 +62,15 @@ class CopyVideo(Track):
 
     def feed(self, packet: AnyPacket) -> Iterator[AnyPacket]:
         """Take a packet of the source, and give what is ready for the clip."""
-        for item in self._dater.date(packet):
-            yield from self._take(item)
+        assert packet.pts is not None
+        assert packet.dts is not None
+        yield from self._take(Dated(packet, packet.pts, packet.dts))
 
     def finish(self) -> Iterator[AnyPacket]:
         """Give nothing more: what is held comes after the cut, and nothing in the clip is decoded from it."""
-        for item in self._dater.rest():
-            yield from self._take(item)
         if self.hidden_from_s is not None:
             self.end_s = self.hidden_from_s
+        yield from ()
 
     def _take(self, item: Dated) -> Iterator[AnyPacket]:
         self._started = self._started or (item.packet.is_keyframe and item.pts == self._anchor)

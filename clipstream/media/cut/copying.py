@@ -1,5 +1,6 @@
 """Tracks whose packets are copied: sound, subtitles, covers."""
 
+import math
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import TypeVar
@@ -61,31 +62,33 @@ class CopyAudio(Track):
     first packet that begins inside the clip.
     """
 
-    def __init__(
-        self, container: av.container.OutputContainer, source: AudioStream, span: Span, *, edit_list: bool
-    ) -> None:
+    def __init__(self, stream: AudioStream, source: AudioStream, span: Span, *, edit_list: bool) -> None:
         super().__init__(source.index)
-        self._span, self._edit_list = span, edit_list
+        self._edit_list = edit_list
         self._codec = source.codec_context.codec.canonical_name
-        self._stream = add_copied_stream(container, source)
+        self._stream = stream
         self._base = time_base(source)
+        self._start, self._end = (math.ceil(at_s / self._base) for at_s in (span.start_s, span.end_s))
+        self._zero = round(span.zero_s / self._base)
+        self._pre_roll = _PRE_ROLL_S.get(self._codec, Fraction(0)) / self._base
         self._pcm_bytes = _pcm_bytes(source)
         self._before: list[AnyPacket] = []
         self._last_dts: int | None = None
+        self._first: int | None = None
+        self._last_end = 0
 
     def feed(self, packet: AnyPacket) -> Iterator[AnyPacket]:
         """Take a packet of the source, and give what is ready for the clip."""
         if packet.pts is None:
             return
-        start_s = packet.pts * self._base
-        end_s = start_s + (packet.duration or 0) * self._base
-        if start_s >= self._span.end_s:
+        end = packet.pts + (packet.duration or 0)
+        if packet.pts >= self._end:
             self.done = True
-        elif end_s <= self._span.zero_s:
+        elif end <= self._start:
             self._keep_before(packet)
         elif self._pcm_bytes:
-            yield from self._cut_pcm(packet, start_s, end_s)
-        elif start_s >= self._span.zero_s or self._edit_list:
+            yield from self._cut_pcm(packet, end)
+        elif packet.pts >= self._start or self._edit_list:
             if self._edit_list:
                 for earlier in self._before:
                     yield from self._placed(earlier)
@@ -94,23 +97,24 @@ class CopyAudio(Track):
 
     def finish(self) -> Iterator[AnyPacket]:
         """Give nothing: every packet was given when it came."""
+        if self._first is not None:
+            self.start_s, self.end_s = max(self._first, self._start) * self._base, self._last_end * self._base
         yield from ()
 
     def _keep_before(self, packet: AnyPacket) -> None:
         self._before.append(packet)
-        earliest_s = self._span.zero_s - _PRE_ROLL_S.get(self._codec, Fraction(0))
-        while len(self._before) > 1 and (self._before[1].pts or 0) * self._base < earliest_s:
+        while len(self._before) > 1 and (self._before[1].pts or 0) < self._start - self._pre_roll:
             del self._before[0]
 
-    def _cut_pcm(self, packet: AnyPacket, start_s: Fraction, end_s: Fraction) -> Iterator[AnyPacket]:
+    def _cut_pcm(self, packet: AnyPacket, end: int) -> Iterator[AnyPacket]:
+        assert packet.pts is not None
         samples = packet.size // self._pcm_bytes
-        rate = samples / (end_s - start_s)
-        first = max(0, round((self._span.zero_s - start_s) * rate))
-        last = min(samples, round((self._span.end_s - start_s) * rate))
+        rate = Fraction(samples, end - packet.pts)
+        first = max(0, round((self._start - packet.pts) * rate))
+        last = min(samples, round((self._end - packet.pts) * rate))
         if last > first:
             data = bytes(packet)[first * self._pcm_bytes : last * self._pcm_bytes]
-            at = packet.pts + round(first / rate / self._base) if packet.pts is not None else 0
-            yield from self._placed(packet, data, at, round((last - first) / rate / self._base))
+            yield from self._placed(packet, data, packet.pts + round(first / rate), round((last - first) / rate))
 
     def _placed(
         self, packet: AnyPacket, data: bytes | None = None, at: int | None = None, length: int | None = None
@@ -121,27 +125,24 @@ class CopyAudio(Track):
         if self._last_dts is not None and pts <= self._last_dts:
             return
         self._last_dts = pts
-        end = round(self._span.end_s / self._base)
-        if self._edit_list and pts + duration > end:
-            duration = max(1, end - pts)
+        if self._edit_list and pts + duration > self._end:
+            duration = self._end - pts
         copy = copy_packet(packet, data)
-        zero = round(self._span.zero_s / self._base)
-        copy.pts = copy.dts = pts - zero
+        copy.pts = copy.dts = pts - self._zero
         copy.duration, copy.time_base, copy.stream = duration, self._base, self._stream
-        if self.start_s is None:
-            self.start_s = max(pts * self._base, self._span.zero_s)
-        self.end_s = (pts + duration) * self._base
+        self._first = pts if self._first is None else self._first
+        self._last_end = pts + duration
         yield copy
 
 
 class CopySubtitles(Track):
     """Subtitles that show inside the clip, their times cut to it."""
 
-    def __init__(self, container: av.container.OutputContainer, source: Stream, span: Span) -> None:
+    def __init__(self, stream: Stream, source: Stream, span: Span) -> None:
         super().__init__(source.index)
-        self._stream = add_copied_stream(container, source)
+        self._stream = stream
         self._base = time_base(source)
-        self._start, self._end = round(span.zero_s / self._base), round(span.end_s / self._base)
+        self._start, self._end = round(span.start_s / self._base), round(span.end_s / self._base)
 
     def feed(self, packet: AnyPacket) -> Iterator[AnyPacket]:
         """Take a packet of the source, and give it if it shows in the clip."""
@@ -158,6 +159,7 @@ class CopySubtitles(Track):
         copy.pts = copy.dts = start - self._start
         copy.duration = end - start if packet.duration else 0
         copy.time_base, copy.stream = self._base, self._stream
+        self.start_s = self.start_s if self.start_s is not None else start * self._base
         self.end_s = end * self._base
         yield copy
 
@@ -169,9 +171,9 @@ class CopySubtitles(Track):
 class CopyOnce(Track):
     """A cover: a picture without a time."""
 
-    def __init__(self, container: av.container.OutputContainer, source: Stream) -> None:
+    def __init__(self, stream: Stream, source: Stream) -> None:
         super().__init__(source.index)
-        self._stream = add_copied_stream(container, source)
+        self._stream = stream
 
     def feed(self, packet: AnyPacket) -> Iterator[AnyPacket]:
         """Give the first packet."""

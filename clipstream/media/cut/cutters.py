@@ -11,7 +11,7 @@ from av.subtitles.stream import SubtitleStream
 from clipstream.errors import CutError
 from clipstream.media.cut.containers import Carrier, carrier
 from clipstream.media.cut.copy_video import CopyVideo
-from clipstream.media.cut.copying import CopyAudio, CopyOnce, CopySubtitles
+from clipstream.media.cut.copying import CopyAudio, CopyOnce, CopySubtitles, add_copied_stream
 from clipstream.media.cut.edges import UnfaithfulError
 from clipstream.media.cut.edges_plain import make_edges
 from clipstream.media.cut.encode_audio import EncodeAudio
@@ -138,15 +138,17 @@ class _Builder:
             if not self._kind.carries(source.video):
                 raise UnfaithfulError(f"its container cannot carry {source.video.codec_context.name}")
             try:
-                if self._mode is CutMode.COPY:
-                    return CopyVideo(container, source.video, span, found, self._kind)
-                edges = make_edges(source.video)
-                return SmartVideo(container, source.video, span, found, edges=edges, kind=self._kind)
+                edges = make_edges(source.video) if self._mode is CutMode.SMART else None
+                extradata = edges.extradata if edges else None
+                stream = add_copied_stream(container, source.video, extradata, self._kind.hevc_tag)
             except ValueError as error:
                 raise UnfaithfulError(f"its container cannot carry {source.video.codec_context.name}") from error
+            if self._mode is CutMode.COPY:
+                return CopyVideo(stream, source.video, span, found, edit_list=self._kind.edit_list)
+            return SmartVideo(stream, source.video, span, found, edges, edit_list=self._kind.edit_list)
         pixel_format = source.video.codec_context.pix_fmt or "yuv420p"
         encoding = choose_encoding(pixel_format, self._crf, self._codec, webm=self._kind.webm)
-        return EncodeVideo(container, source.video, span, found, encoding)
+        return EncodeVideo(container, source.video, span, found, encoding=encoding, kind=self._kind)
 
     def _other(self, container: av.container.OutputContainer, stream: Stream, span: Span) -> Track | None:
         if isinstance(stream, AudioStream):
@@ -160,17 +162,19 @@ class _Builder:
         if not self._kind.carries(stream):
             raise ValueError
         if isinstance(stream, SubtitleStream):
-            return CopySubtitles(container, stream, span)
+            return CopySubtitles(add_copied_stream(container, stream), stream, span)
         if stream.disposition & Disposition.attached_pic:
-            return CopyOnce(container, stream)
+            return CopyOnce(add_copied_stream(container, stream), stream)
         raise ValueError
 
     def _sound(self, container: av.container.OutputContainer, stream: AudioStream, span: Span) -> Track:
         if self._mode is not CutMode.ENCODE and self._kind.carries(stream):
             try:
-                return CopyAudio(container, stream, span, edit_list=self._kind.edit_list)
+                copied = add_copied_stream(container, stream)
             except ValueError:
                 pass
+            else:
+                return CopyAudio(copied, stream, span, edit_list=self._kind.edit_list)
         return EncodeAudio(container, stream, span, self._kind.sound)
 
     def _leave_out(self, stream: Stream) -> None:

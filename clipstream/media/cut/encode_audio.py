@@ -32,7 +32,7 @@ _TOLERANCE_S = Fraction(1, 50)
 
 
 class EncodeAudio(Track):
-    """A track of sound as AAC or another codec, sample k of the clip at exactly k / rate seconds; gaps become silence."""
+    """A track of encoded sound, sample k of the clip at exactly k / rate seconds; gaps become silence."""
 
     def __init__(
         self, container: av.container.OutputContainer, source: AudioStream, span: Span, encoder: str = "aac"
@@ -84,6 +84,12 @@ class EncodeAudio(Track):
                 self.done = True
                 return
 
+    def follow(self, source: AudioStream, span: Span) -> None:
+        """Go on with another source, whose sound follows in the same track."""
+        self.index, self.done, self._span, self._next = source.index, False, span, None
+        self._length = round((span.end_s - span.zero_s) * self._rate_hz)
+        self._resampler = self._new_resampler()
+
     def finish(self) -> Iterator[AnyPacket]:
         """Give what is left, when the source has no more packets for the track."""
         if self._written:
@@ -122,7 +128,7 @@ class EncodeAudio(Track):
         frame = AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="fltp", layout=self._layout)
         frame.sample_rate, frame.time_base, frame.pts = self._rate_hz, Fraction(1, self._rate_hz), self._written
         self._written += samples.shape[1]
-        self.start_s = self._span.zero_s
+        self.start_s = self._span.start_s
         self.end_s = self._span.zero_s + Fraction(self._written, self._rate_hz)
         yield from self._stream.encode(frame)
 

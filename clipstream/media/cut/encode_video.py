@@ -14,6 +14,7 @@ from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
+from clipstream.media.cut.containers import Carrier
 from clipstream.media.cut.encoders import Encoding, describe_pictures, silence_svt
 from clipstream.media.cut.source import AnyPacket, Span, drain, time_base
 from clipstream.media.cut.survey import Survey
@@ -31,7 +32,9 @@ class EncodeVideo(Track):
         source: VideoStream,
         span: Span,
         found: Survey,
+        *,
         encoding: Encoding,
+        kind: Carrier,
     ) -> None:
         super().__init__(source.index, ready=False)
         self._errors = self._out_of_order = 0
@@ -47,6 +50,8 @@ class EncodeVideo(Track):
         stream = container.add_stream(encoding.encoder, rate=source.average_rate or Fraction(25), options=options)
         assert isinstance(stream, VideoStream)
         stream.time_base = stream.codec_context.time_base = self._base
+        if encoding.encoder == "libx265" and kind.hevc_tag:
+            stream.codec_context.codec_tag = kind.hevc_tag
         stream.metadata.update(source.metadata)
         stream.disposition = source.disposition
         self._stream = stream

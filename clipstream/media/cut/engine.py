@@ -1,23 +1,24 @@
 """One way from a span of a source to a clip, whatever is copied or encoded on it."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from fractions import Fraction
 from typing import TYPE_CHECKING, Protocol
 
 import av.container
 
-from clipstream.errors import CutError, StoppedError
+from clipstream.errors import CutError, InputError, StoppedError
 from clipstream.media.cut.output import Output
 from clipstream.media.cut.source import AnyPacket, Source, Span, time_base
 from clipstream.media.cut.survey import Survey, survey
 from clipstream.media.cut.tracks import Track
 from clipstream.media.cutting import ClipResult, ClipSpec
+from clipstream.media.probe import fingerprint
 
 if TYPE_CHECKING:
     from av.container.core import Chapter  # known to the type checker alone
 
-__all__ = ["Tracks", "make_clip"]
+__all__ = ["Tracks", "Writer", "make_clip", "run"]
 
 _PRE_ROLL_S = Fraction(1, 4)
 """How far before the cut sound is read, so that its decoder has settled."""
@@ -47,6 +48,7 @@ def make_clip(spec: ClipSpec, tracks: Tracks, cancelled: Callable[[], bool]) -> 
         raise CutError(
             f"{spec.source.name}: a clip from {float(spec.start_s):g} s to {float(spec.end_s):g} s is empty."
         )
+    _check_unchanged(spec)
     with Source(spec.source) as source:
         span, found = _locate(source, spec)
         tags = {key: value for key, value in source.container.metadata.items() if key not in _CONTAINER_TAGS}
@@ -56,16 +58,29 @@ def make_clip(spec: ClipSpec, tracks: Tracks, cancelled: Callable[[], bool]) -> 
             if not made:
                 raise CutError(f"{spec.source.name}: no track of it can be cut.")
             read_from_s = found.read_from_s if found else span.start_s
-            _run(source, _Writer(output, made), made, read_from_s - _PRE_ROLL_S, cancelled)
+            run(source, Writer(output, made), made, read_from_s - _PRE_ROLL_S, cancelled)
             result = _describe(spec, source, made, notes)
+            # A track that nothing was written to is not in the file.
+            written = [track for track in made if track.start_s is not None]
             output.commit(
                 {
                     number: track.hidden_from_s - span.zero_s
-                    for number, track in enumerate(made)
+                    for number, track in enumerate(written)
                     if track.hidden_from_s is not None
                 }
             )
     return result
+
+
+def _check_unchanged(spec: ClipSpec) -> None:
+    if not spec.fingerprint:
+        return
+    try:
+        now = fingerprint(spec.source)
+    except InputError as error:
+        raise CutError(f"the source cannot be opened: {error}") from error
+    if now != spec.fingerprint:
+        raise CutError(f"{spec.source}: the source has changed since it was analysed; run the analysis again.")
 
 
 def _add_chapters(source: Source, output: Output, span: Span) -> None:
@@ -98,10 +113,11 @@ def _locate(source: Source, spec: ClipSpec) -> tuple[Span, Survey | None]:
     first_s = found.first * time_base(source.video)
     frame_s = 1 / source.video.average_rate if source.video.average_rate else Fraction(0)
     late = first_s - start_s > max(frame_s, _SHORT_S)
-    return Span(start_s, end_s, start_s if late else first_s), found
+    zero_s = start_s if late else first_s
+    return Span(zero_s, end_s, zero_s), found
 
 
-class _Writer:
+class Writer:
     """Hands packets on to the file, once every track knows what its header says."""
 
     def __init__(self, output: Output, tracks: list[Track]) -> None:
@@ -109,6 +125,7 @@ class _Writer:
         self._held: list[AnyPacket] = []
 
     def write(self, packets: Iterable[AnyPacket]) -> None:
+        """Write packets, now or when the header can be written."""
         self._held.extend(packets)
         if all(track.ready for track in self._tracks):
             for packet in self._held:
@@ -116,7 +133,23 @@ class _Writer:
             self._held.clear()
 
 
-def _run(source: Source, writer: _Writer, tracks: list[Track], from_s: Fraction, cancelled: Callable[[], bool]) -> None:
+def run(
+    source: Source,
+    writer: Writer,
+    tracks: list[Track],
+    from_s: Fraction,
+    cancelled: Callable[[], bool],
+    *,
+    unfinished: Collection[Track] = (),
+) -> None:
+    """Read a source from `from_s` on, until no track of the clip wants more.
+
+    Tracks that are `unfinished` go on with another source.
+
+    Raises:
+        OutputError: The clip cannot be written.
+        StoppedError: `cancelled()` said so.
+    """
     waiting = {track.index: track for track in tracks}
     for packet in source.packets([source.container.streams[index] for index in waiting], from_s):
         if cancelled():
@@ -126,11 +159,13 @@ def _run(source: Source, writer: _Writer, tracks: list[Track], from_s: Fraction,
         writer.write(track.feed(packet))
         if track.done:
             del waiting[track.index]
-            writer.write(track.finish())
+            if track not in unfinished:
+                writer.write(track.finish())
         if not waiting:
             break
     for track in waiting.values():
-        writer.write(track.finish())
+        if track not in unfinished:
+            writer.write(track.finish())
 
 
 def _describe(spec: ClipSpec, source: Source, tracks: list[Track], notes: list[str]) -> ClipResult:

@@ -17,6 +17,7 @@ __all__ = [
     "read_ue",
     "replace_bits",
     "split_annex_b",
+    "ue",
     "unescape",
 ]
 
@@ -195,16 +196,28 @@ def read_ue(data: bytes, bit: int) -> int:
     return (value >> 71 - 2 * zeros) - 1
 
 
+def ue(value: int) -> str:
+    """Return the Exp-Golomb code of a number as a string of 0 and 1."""
+    code = f"{value + 1:b}"
+    return "0" * (len(code) - 1) + code
+
+
 def replace_bits(data: bytes, bit: int, old: int, new: str) -> bytes:
-    """Replace `old` bits at a position by those of `new`, a string of 0 and 1 that differs by whole bytes in length."""
-    grown = len(new) - old
-    assert grown % 8 == 0, "what follows would lose its byte alignment"
+    """Replace `old` bits of an RBSP at a position by those of `new`, a string of 0 and 1.
+
+    Where the length changes by whole bytes, what follows keeps its place in its bytes. Otherwise it moves, and zeros
+    fill the last byte, as the trailing bits of a parameter set allow.
+    """
+    if (len(new) - old) % 8:
+        bits = "".join(f"{byte:08b}" for byte in data)
+        bits = bits[:bit] + new + bits[bit + old :]
+        bits += "0" * (-len(bits) % 8)
+        return (int(bits, 2).to_bytes(len(bits) // 8, "big")).rstrip(b"\x00")
     # Only the bytes around the change are taken apart: the rest may be a megabyte of slice data.
     first, last = bit // 8, (bit + old + 7) // 8
     bits = "".join(f"{byte:08b}" for byte in data[first:last])
     bits = bits[: bit % 8] + new + bits[bit % 8 + old :]
-    changed = int(bits, 2).to_bytes(len(bits) // 8, "big")
-    return data[:first] + changed + data[last:]
+    return data[:first] + int(bits, 2).to_bytes(len(bits) // 8, "big") + data[last:]
 
 
 def _counted(record: bytes, at: int, count: int) -> tuple[list[bytes], int]:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 import av
@@ -74,7 +74,7 @@ class Output:
         with self._writing():
             self.container.mux_one(packet)
 
-    def commit(self, ends_s: Mapping[int, Fraction]) -> None:
+    def commit(self, ends_s: Mapping[int, Fraction] = MappingProxyType({})) -> None:
         """Finish the file and give it its name.
 
         `ends_s` says at which times of the clip tracks end that hold more frames than are to be shown.

@@ -2,25 +2,25 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum, auto
-from fractions import Fraction
 from typing import cast
 
 import av
-import av.container
 import av.error
-from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from clipstream.media.cut.containers import Carrier
-from clipstream.media.cut.copying import add_copied_stream, copy_packet
+from clipstream.media.cut.copying import copy_packet
 from clipstream.media.cut.edges import Edge, EdgeRun, Edges, UnfaithfulError
 from clipstream.media.cut.source import AnyPacket, Span, drain, time_base
 from clipstream.media.cut.survey import Survey, is_shown
-from clipstream.media.cut.timeline import Dated, Dater, clean_break, decoding_times, settled
+from clipstream.media.cut.timeline import Dated, clean_break, decoding_times, settled
 from clipstream.media.cut.tracks import Track
 
 __all__ = ["SmartVideo"]
+
+_SKIPPING = frozenset({"h264", "mpeg2video", "mpeg4"})
+"""Codecs whose frames before the cut are decoded only if others are decoded from them. In HEVC, what is no reference in
+its own temporal layer may be one in the next."""
 
 
 class _Phase(Enum):
@@ -33,26 +33,28 @@ class _Phase(Enum):
 class SmartVideo(Track):
     """The video track: a head encoded again, the middle copied, a tail of the few frames that a copy cannot end with.
 
+    `follows` says that other packets come before in the same stream, `copies` whether any may be copied at all.
+
     Raises:
         UnfaithfulError: From any method: the seam cannot be made; the clip has to be encoded whole.
     """
 
     def __init__(
         self,
-        container: av.container.OutputContainer,
+        stream: VideoStream,
         source: VideoStream,
         span: Span,
         found: Survey,
-        *,
         edges: Edges | None,
-        kind: Carrier,
+        *,
+        edit_list: bool,
+        follows: bool = False,
+        copies: bool = True,
     ) -> None:
         super().__init__(source.index)
-        self._edges, self._found, self._edit_list = edges, found, kind.edit_list
+        self._edges, self._found, self._edit_list = edges, found, edit_list
         self._base = time_base(source)
         _, self._end, self._zero = span.ticks(source)
-        frame_ticks = round(1 / (source.average_rate or Fraction(25)) / self._base)
-        self._dater = Dater(frame_ticks)
         self._phase = _Phase.BEFORE
         self._decoder = source.codec_context
         self._codec = source.codec_context.codec.canonical_name
@@ -64,7 +66,7 @@ class SmartVideo(Track):
         self._seam_pts: int | None = None
         self._following: int | None = None
         self._encoded = 0
-        self._stream = add_copied_stream(container, source, edges.extradata if edges else None, kind.hevc_tag)
+        self._stream, self._follows, self._copies = stream, follows, copies
 
     @property
     def method(self) -> str:
@@ -77,13 +79,12 @@ class SmartVideo(Track):
 
     def feed(self, packet: AnyPacket) -> Iterator[AnyPacket]:
         """Take a packet of the source, and give what is ready for the clip."""
-        for dated in self._dater.date(packet):
-            yield from self._take(dated)
+        assert packet.pts is not None
+        assert packet.dts is not None
+        yield from self._take(Dated(packet, packet.pts, packet.dts))
 
     def finish(self) -> Iterator[AnyPacket]:
         """Give the tail."""
-        for dated in self._dater.rest():
-            yield from self._take(dated)
         if self._phase is _Phase.HEAD:
             self._decode_head(None)
             yield from self._write_head()
@@ -119,11 +120,11 @@ class SmartVideo(Track):
         is_key = item.packet.is_keyframe
         if is_key and self._edges:
             self._edges.learn(bytes(item.packet))
-        seam = is_key and self._found.first <= item.pts < self._end
+        seam = self._copies and is_key and self._found.first <= item.pts < self._end
         if seam and self._edges and not self._edges.is_seam(bytes(item.packet)):
             seam = False
         if seam and item.pts == self._found.first:
-            self._start_copy(item, item.dts, after_edge=False)
+            self._start_copy(item, item.dts, after_edge=self._follows)
             return
         self._replaced.append(item.dts)
         if seam:
@@ -152,7 +153,7 @@ class SmartVideo(Track):
             assert isinstance(packet.stream, VideoStream)
             self._decoder = packet.stream.codec_context
         end = self._end if self._seam_pts is None else self._seam_pts
-        for frame in _decode(self._decoder, packet):
+        for frame in self._decode(packet, self._found.first):
             if frame.pts is not None and self._found.first <= frame.pts < end:
                 self._head = self._head or self._need_edges().start()
                 self._head.add(frame)
@@ -208,7 +209,7 @@ class SmartVideo(Track):
         tail = self._need_edges().start()
         self._decoder.flush_buffers()
         for packet in [*(item.packet for item in group), None]:
-            for frame in _decode(self._decoder, packet):
+            for frame in self._decode(packet, wanted[0]):
                 if frame.pts is not None and wanted[0] <= frame.pts < self._end:
                     tail.add(frame)
         edges = tail.end()
@@ -223,6 +224,17 @@ class SmartVideo(Track):
                 self.frames += 1
             yield self._placed(copy_packet(item.packet), item.pts, item.dts, item.packet.duration or 0)
         del self._pending[:count]
+
+    def _decode(self, packet: AnyPacket | None, first: int) -> Iterable[VideoFrame]:
+        if packet is None:
+            return drain(self._decoder)
+        if self._codec in _SKIPPING:
+            early = packet.pts is not None and packet.pts < first
+            self._decoder.skip_frame = "NONREF" if early else "DEFAULT"
+        try:
+            return cast("Iterable[VideoFrame]", packet.decode())
+        except av.error.FFmpegError as error:
+            raise UnfaithfulError("frames at the cut cannot be decoded") from error
 
     def _need_edges(self) -> Edges:
         if self._edges is None:
@@ -247,15 +259,6 @@ class SmartVideo(Track):
         packet.pts, packet.dts, packet.duration = pts - self._zero, dts - self._zero, duration
         packet.time_base, packet.stream = self._base, self._stream
         return packet
-
-
-def _decode(decoder: VideoCodecContext, packet: AnyPacket | None) -> Iterable[VideoFrame]:
-    if packet is None:
-        return drain(decoder)
-    try:
-        return cast("Iterable[VideoFrame]", packet.decode())
-    except av.error.FFmpegError as error:
-        raise UnfaithfulError("frames at the cut cannot be decoded") from error
 
 
 def _packet(edge: Edge) -> AnyPacket:

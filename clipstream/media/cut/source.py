@@ -6,28 +6,23 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeAlias
+from typing import Self
 
 import av.error
 from av.audio.stream import AudioStream
-from av.packet import Packet
 from av.stream import Discard, Stream
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from clipstream.errors import CutError, InputError
-from clipstream.media.probe import choose_video, media_origin, open_media
+from clipstream.media.cut.timeline import AnyPacket, Dater
+from clipstream.media.probe import choose_video, claimed_duration, media_origin, open_media
 
 __all__ = ["AnyPacket", "Source", "Span", "drain", "time_base"]
 
 _MOST_HELD = 64
 """More frames than any decoder holds, with its threads."""
-
-if TYPE_CHECKING:
-    AnyPacket: TypeAlias = Packet[Stream]
-else:
-    AnyPacket = Packet  # generic for the type checker alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +30,9 @@ class Span:
     """What is cut, on the source's own clock: PTS in seconds.
 
     Attributes:
-        start_s: First instant that is wanted.
-        end_s: The instant before which the clip ends.
-        zero_s: The instant that becomes 0 in the clip: the PTS of the first frame, where there is video.
+        start_s: Where it starts: with its first frame, where there is video.
+        end_s: The instant before which it ends.
+        zero_s: The instant that becomes 0 in the clip.
     """
 
     start_s: Fraction
@@ -45,7 +40,7 @@ class Span:
     zero_s: Fraction
 
     def ticks(self, stream: Stream) -> tuple[int, int, int]:
-        """Return `start_s` and `end_s` rounded up and `zero_s` rounded down to the stream's time base."""
+        """Return the same, in ticks of a stream: the first two rounded up, the last down."""
         base = time_base(stream)
         return math.ceil(self.start_s / base), math.ceil(self.end_s / base), math.floor(self.zero_s / base)
 
@@ -79,21 +74,52 @@ class Source:
         """All audio tracks that have a codec."""
         return [stream for stream in self.container.streams.audio if stream.codec_context is not None]
 
+    def end_s(self) -> Fraction | None:
+        """Return when the last frame stops being shown, on the source's clock, from the file's last packets.
+
+        MP4 and MOV say so themselves. Elsewhere the last frame is taken to last as long as the one before it. `None`
+        where there is no frame.
+        """
+        stream = self.video
+        assert stream is not None, "only video has frames"
+        if "mov" in self.container.format.name and stream.duration:
+            return ((stream.start_time or 0) + stream.duration) * time_base(stream)
+        claimed_s = claimed_duration(self.container) or Fraction(0)
+        for from_s in (self.origin_s + claimed_s - 2, self.origin_s - 1):
+            shown = sorted(packet.pts or 0 for packet in self.packets([stream], from_s) if packet.size)
+            if len(shown) > 1:
+                return (2 * shown[-1] - shown[-2]) * time_base(stream)
+        return (shown[0] * time_base(stream) + 1 / (stream.average_rate or Fraction(25))) if shown else None
+
     def packets(self, streams: Sequence[Stream], from_s: Fraction) -> Iterator[AnyPacket]:
         """Read packets in the container's order, starting at or before `from_s` on the source's clock.
 
-        Ends quietly where the file does, even if that is too early; `problem` then says why.
+        Those of the video track all have a PTS and a DTS. Ends quietly where the file does, even if that is too early;
+        `problem` then says why.
         """
         numbers = [stream.index for stream in streams]
         self._keep(numbers)
         if not self._seek(from_s):
             self._keep(numbers)
+        dater = self._dater()
         try:
             for packet in self.container.demux([self.container.streams[number] for number in numbers]):
-                if packet.dts is not None or packet.pts is not None:
+                if packet.dts is None and packet.pts is None:
+                    continue
+                if self.video is not None and packet.stream_index == self.video.index:
+                    yield from dater.date(packet)
+                else:
                     yield packet
         except av.error.FFmpegError as error:
             self.problem = f"the source cannot be read further ({error.strerror})"
+        yield from dater.rest()
+
+    def _dater(self) -> Dater:
+        stored = "matroska" not in self.container.format.name
+        if self.video is None:
+            return Dater(1, stored=stored)
+        rate = self.video.average_rate or Fraction(25)
+        return Dater(round(1 / rate / time_base(self.video)), stored=stored)
 
     def _keep(self, numbers: Sequence[int]) -> None:
         # Before a seek: some demuxers leave a track that is passed over where it was.

@@ -65,10 +65,11 @@ def _read(source: Source, from_s: Fraction, start: int, end: int) -> tuple[int |
     first: int | None = None
     keyframes: list[int] = []
     for packet in source.packets([stream], from_s):
-        pts = packet.pts if packet.pts is not None else packet.dts
+        pts, dts = packet.pts, packet.dts
         assert pts is not None
+        assert dts is not None
         # Decoding times rise, and no frame is shown before it is decoded: nothing earlier can follow.
-        if packet.dts is not None and (packet.dts >= end or (first is not None and packet.dts > first)):
+        if dts >= end or (first is not None and dts > first):
             break
         if packet.is_keyframe:
             keyframes.append(pts)

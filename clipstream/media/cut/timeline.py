@@ -1,17 +1,28 @@
 """Decoding times and the order of frames: where copied packets can end without leaving one out."""
 
+import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import TYPE_CHECKING, TypeAlias
 
-from clipstream.media.cut.source import AnyPacket
+from av.packet import Packet
+from av.stream import Stream
 
-__all__ = ["Dated", "Dater", "clean_break", "decoding_times", "settled"]
+__all__ = ["AnyPacket", "Dated", "Dater", "clean_break", "decoding_times", "settled"]
+
+if TYPE_CHECKING:
+    AnyPacket: TypeAlias = Packet[Stream]
+else:
+    AnyPacket = Packet  # generic for the type checker alone
+
+_DEEPEST_REORDERING = 16
+"""Frames that a decoder may hold back: no standard here allows more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dated:
-    """A packet of the source with both its times, in ticks of its stream."""
+    """A packet with the times it has in the source, in ticks of its stream."""
 
     packet: AnyPacket
     pts: int
@@ -19,40 +30,44 @@ class Dated:
 
 
 class Dater:
-    """Gives decoding times to packets that lack them, as those after a seek in Matroska do.
+    """Gives decoding times to the packets of a video track.
 
-    The first packets wait for the first time that is known, and are spaced evenly before it.
+    Matroska stores none, and what is guessed for it is wrong where the reordering changes on the way, as at the seams
+    of a clip. There the i-th packet is given the (i - n)-th smallest PTS, n being the depth of the reordering; the
+    first packets wait until that is known.
     """
 
-    def __init__(self, frame_ticks: int) -> None:
-        self._frame_ticks = max(1, frame_ticks)
+    def __init__(self, frame_ticks: int, *, stored: bool) -> None:
+        self._frame_ticks, self._stored = max(1, frame_ticks), stored
         self._waiting: list[AnyPacket] = []
-        self._last: int | None = None
+        self._held: list[int] | None = None
 
-    def date(self, packet: AnyPacket) -> list[Dated]:
+    def date(self, packet: AnyPacket) -> list[AnyPacket]:
         """Take a packet and give all whose times are known."""
-        if packet.dts is None:
-            if self._last is None:
-                self._waiting.append(packet)
-                return []
-            return [self._dated(packet, self._last + 1)]
-        count = len(self._waiting)
-        early = [
-            self._dated(waiting, packet.dts - (count - number) * self._frame_ticks)
-            for number, waiting in enumerate(self._waiting)
-        ]
-        self._waiting.clear()
-        return [*early, self._dated(packet, packet.dts)]
+        if packet.pts is None:
+            packet.pts = packet.dts
+        if self._stored and packet.dts is not None:
+            return [*self.rest(), packet]
+        if self._held is not None:
+            return [self._dated(packet, self._held)]
+        self._waiting.append(packet)
+        return self.rest() if len(self._waiting) > 2 * _DEEPEST_REORDERING else []
 
-    def rest(self) -> list[Dated]:
-        """Give the packets for which no time came: they are decoded in order of presentation."""
-        rest = [self._dated(packet, packet.pts or 0) for packet in self._waiting]
-        self._waiting.clear()
-        return rest
+    def rest(self) -> list[AnyPacket]:
+        """Give the packets that still wait."""
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return []
+        shown = [packet.pts or 0 for packet in waiting]
+        depth = max(sum(earlier > pts for earlier in shown[:number]) for number, pts in enumerate(shown))
+        first = min(shown)
+        self._held = [first - (depth - number) * self._frame_ticks for number in range(depth)]
+        return [self._dated(packet, self._held) for packet in waiting]
 
-    def _dated(self, packet: AnyPacket, dts: int) -> Dated:
-        self._last = dts
-        return Dated(packet, packet.pts if packet.pts is not None else dts, dts)
+    @staticmethod
+    def _dated(packet: AnyPacket, held: list[int]) -> AnyPacket:
+        packet.dts = heapq.heappushpop(held, packet.pts or 0)
+        return packet
 
 
 def clean_break(pts: Sequence[int], end: int) -> int:

@@ -1,0 +1,83 @@
+"""The program that is measured: files through the dataflow, or through a plain loop that calls the same functions.
+
+    python benchmarks/work.py flow|loop '{"scan": true}' FILE…
+
+Nothing is cut and nothing written but the recovery store. Its last line says what the work itself took, without
+imports and the choice of features: {"wall_s": …, "cpu_s": …}.
+"""
+
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import bytewax.operators as op
+import cv2
+from bytewax.dataflow import Dataflow
+from bytewax.testing import TestingSink
+
+from clipstream.dataflow import MediaSource, highlights
+from clipstream.dataflow.operators import Extractor
+from clipstream.dataflow.run import keep_frame_memory, run_flow
+from clipstream.detect.detector import detector_for
+from clipstream.detect.windows import WindowGrid, Windows
+from clipstream.features.registry import Selection, select_features
+from clipstream.media.decode import FRAME_THREADS, SliceReader
+from clipstream.media.frames import DecodeMode
+from clipstream.media.inputs import Input
+from clipstream.results import StreamSummary
+from clipstream.settings import Settings
+
+FEATURES = ("audio", "motion", "shots")
+
+
+def through_flow(inputs: list[Input], settings: Settings, selection: Selection) -> list[StreamSummary]:
+    """Return what the dataflow finds, run as the command line runs it."""
+    found: list[tuple[str, StreamSummary]] = []
+    flow = Dataflow("benchmark")
+    slices = op.input("media", flow, MediaSource(inputs, settings, selection=selection))
+    op.output("summaries", highlights("highlights", slices, settings, selection).summaries, TestingSink(found))
+    with tempfile.TemporaryDirectory() as folder:
+        run_flow(flow, workers=settings.workers, epoch_s=settings.epoch_s, store=Path(folder) / "store")
+    return [summary for _, summary in found]
+
+
+def through_loop(inputs: list[Input], settings: Settings, selection: Selection) -> list[StreamSummary]:
+    """Return what a plain loop finds that does the same, file by file."""
+    keep_frame_memory()
+    cv2.setNumThreads(1)  # as `run_flow` does
+    extract = Extractor(selection.features)
+    grid = WindowGrid.of_seconds(settings.window_s, settings.hop_s)
+    signals = sum(len(info.signals) for info in selection.infos)
+    found: list[StreamSummary] = []
+    for item in inputs:
+        windows, detector = Windows(grid, signals), detector_for(settings, selection.infos)
+        threads = settings.decode_threads or FRAME_THREADS
+        with SliceReader(
+            item.path, item.stream, selection.needs, threads=threads, mode=DecodeMode.of(settings)
+        ) as reader:
+            for piece in reader:
+                for _, row in extract([piece]):
+                    results = [result for each in (*windows.push(row), row) for result in detector.push(each)]
+                    found += [result for result in results if isinstance(result, StreamSummary)]
+    return found
+
+
+def main(kind: str, options: str, *files: str) -> None:
+    """Do the work and say what it took."""
+    settings = Settings.from_mapping({"features": FEATURES, **json.loads(options)})
+    selection = select_features(settings)
+    inputs = [Input(f"stream-{number}", Path(file)) for number, file in enumerate(files, start=1)]
+    work = {"flow": through_flow, "loop": through_loop}[kind]
+    wall_s, cpu_s = time.perf_counter(), time.process_time()
+    found = work(inputs, settings, selection)
+    wall_s, cpu_s = time.perf_counter() - wall_s, time.process_time() - cpu_s
+    problems = [summary.end.problem for summary in found if summary.end.problem]
+    if len(found) != len(inputs) or problems:
+        sys.exit(f"the work was not done: {len(found)} of {len(inputs)} streams ended, {problems}")
+    print(json.dumps({"wall_s": wall_s, "cpu_s": cpu_s}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,58 @@
+"""The standard streams as the rest may rely on: there, able to take any text, and free of what libraries print."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from io import TextIOWrapper
+from pathlib import Path
+from typing import TextIO
+
+__all__ = ["native_stderr_hidden", "prepare_standard_streams"]
+
+_STDERR = 2
+
+
+def prepare_standard_streams() -> None:
+    """Open what the caller has closed, so that no other file gets its number, and let any name be printed."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        pass
+    os.close(descriptor)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - for as long as the program
+        elif isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+@contextmanager
+def native_stderr_hidden(*, hide: bool = True) -> Iterator[None]:
+    """Keep from stderr what libraries in C and Rust write past Python: a panic's backtrace, FFmpeg's lines.
+
+    What is written to `sys.stderr` arrives as before.
+    """
+    if not hide:
+        yield
+        return
+    with ExitStack() as undo:
+        kept = os.dup(_STDERR)
+        undo.callback(os.close, kept)
+        undo.callback(os.dup2, kept, _STDERR)
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, _STDERR)
+        os.close(nowhere)
+        if _writes_there(sys.stderr):
+            undo.callback(setattr, sys, "stderr", sys.stderr)
+            encoding = sys.stderr.encoding
+            sys.stderr = undo.enter_context(
+                open(kept, "w", buffering=1, encoding=encoding, errors="backslashreplace", closefd=False)
+            )
+        yield
+
+
+def _writes_there(file: TextIO) -> bool:
+    try:
+        return file.fileno() == _STDERR
+    except (OSError, ValueError):
+        return False  # replaced by something in memory, as tests do

@@ -1,0 +1,54 @@
+"""Every module but those of the dataflow imported, and the whole path in a plain loop. Arguments: OUT FILE."""
+
+import importlib
+import pkgutil
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+import clipstream
+from clipstream import Row, Settings, Window
+from clipstream.detect.detector import detector_for
+from clipstream.detect.windows import WindowGrid, Windows
+from clipstream.features import select_features
+from clipstream.media.cut import EncodeCutter
+from clipstream.media.decode import DecodeMode, SliceReader
+from clipstream.output import OutputContext, StreamOutput
+
+
+def main() -> None:
+    for module in pkgutil.walk_packages(clipstream.__path__, "clipstream."):
+        if not module.name.startswith(("clipstream.dataflow", "clipstream.__main__")):
+            importlib.import_module(module.name)
+    out, path = map(Path, sys.argv[-2:])
+    settings = Settings(out=str(out), top=2)
+    selection = select_features(settings)
+    signals = sum(len(info.signals) for info in selection.infos)
+    windows = Windows(WindowGrid.of_seconds(settings.window_s, settings.hop_s), signals, None)
+    detector = detector_for(settings, selection.infos, None)
+    context = OutputContext(
+        out=out,
+        settings=settings,
+        left_out=selection.left_out,
+        cutter=EncodeCutter(crf=settings.crf),
+        pool=ThreadPoolExecutor(1),
+        stopped=lambda: False,
+        clip_written=lambda *_: None,
+        stream_written=lambda _, manifest: print(manifest.status),  # noqa: T201 - what the test reads
+    )
+    output = StreamOutput(context, path.stem, path)
+    with SliceReader(path, path.stem, selection.needs, mode=DecodeMode.of(settings)) as slices:
+        for item in slices:
+            numbers = [] if item.end else [feature.extract([item]) for feature in selection.features]
+            values = np.concatenate(numbers, axis=1, dtype=np.float32).tobytes() if numbers else b""
+            row = Row(item.stream, item.n, values, item.frame_count, item.errors, item.end)
+            steps: list[Row | Window] = [*windows.push(row), row]
+            for result in (result for step in steps for result in detector.push(step)):
+                output.add(result)
+    output.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""What goes wrong while cutting is told in one line, and leaves nothing behind."""
+
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+from cut_factory import Kind, Track, decode_pictures, make_source
+
+from clipstream.errors import CutError, OutputError, StoppedError, UsageError
+from clipstream.media.cut import CopyCutter, EncodeCutter, SmartCutter
+from clipstream.media.cutting import ClipSpec, Cutter
+from clipstream.media.probe import fingerprint
+
+CUTTERS: list[Cutter] = [SmartCutter(), CopyCutter(), EncodeCutter()]
+START_S, END_S = Fraction(1, 2), Fraction(2)
+
+
+def named(cutter: Cutter) -> str:
+    return type(cutter).__name__
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_source(tmp_path_factory.mktemp("source") / "source.mp4", Kind("plain"))
+
+
+def stop_after(count: int) -> Callable[[], bool]:
+    """Return what asks for a stop when it is called the `count`-th time."""
+    left = iter(range(count))
+    return lambda: next(left, None) is None
+
+
+@pytest.mark.parametrize("cutter", CUTTERS, ids=named)
+def test_the_same_cut_gives_the_same_bytes(source: Path, tmp_path: Path, cutter: Cutter) -> None:
+    paths = [tmp_path / "one.mp4", tmp_path / "other.mp4"]
+    for path in paths:
+        cutter.cut(ClipSpec(source, path, START_S, END_S, {"title": "Same"}), lambda: False)
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+@pytest.mark.parametrize("cutter", CUTTERS, ids=named)
+def test_a_stopped_cut_leaves_nothing_behind(source: Path, tmp_path: Path, cutter: Cutter) -> None:
+    with pytest.raises(StoppedError):
+        cutter.cut(ClipSpec(source, tmp_path / "clip.mp4", START_S, END_S), stop_after(20))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_clip_has_its_name_only_when_it_is_whole(source: Path, tmp_path: Path) -> None:
+    seen: set[str] = set()
+
+    def look() -> bool:
+        seen.update(path.name for path in tmp_path.iterdir())
+        return False
+
+    SmartCutter().cut(ClipSpec(source, tmp_path / "clip.mp4", START_S, END_S), look)
+    assert seen
+    assert all(name.startswith(".") for name in seen)
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
+
+
+def test_an_old_clip_stays_when_a_new_one_fails(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "clip.mp4"
+    target.write_bytes(b"old")
+    with pytest.raises(StoppedError):
+        SmartCutter().cut(ClipSpec(source, target, START_S, END_S), stop_after(5))
+    assert target.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("cutter", CUTTERS, ids=named)
+def test_a_source_that_vanished_is_a_cut_error(tmp_path: Path, cutter: Cutter) -> None:
+    with pytest.raises(CutError, match=r"cannot be opened: .*there is no such file"):
+        cutter.cut(ClipSpec(tmp_path / "gone.mp4", tmp_path / "clip.mp4", START_S, END_S), lambda: False)
+
+
+def test_a_source_that_changed_since_it_was_analysed_is_a_cut_error(tmp_path: Path) -> None:
+    path = make_source(tmp_path / "source.mp4", Kind("plain", frames=30, tracks=()))
+    spec = ClipSpec(path, tmp_path / "clip.mp4", Fraction(0), Fraction(1, 2), fingerprint=fingerprint(path))
+    SmartCutter().cut(spec, lambda: False)
+    os.utime(path, (1, 1))
+    with pytest.raises(CutError, match="has changed since it was analysed"):
+        SmartCutter().cut(spec, lambda: False)
+
+
+@pytest.mark.parametrize(("start_s", "end_s"), [(2, 1), (1, 1), (100, 101)])
+def test_a_span_without_frames_is_a_cut_error(tmp_path: Path, start_s: int, end_s: int) -> None:
+    path = make_source(tmp_path / "source.mp4", Kind("plain", frames=30, tracks=()))
+    for cutter in CUTTERS:
+        with pytest.raises(CutError):
+            cutter.cut(ClipSpec(path, tmp_path / "clip.mp4", Fraction(start_s), Fraction(end_s)), lambda: False)
+    assert [child.name for child in tmp_path.iterdir()] == ["source.mp4"]
+
+
+def test_a_target_that_cannot_be_written_is_an_output_error(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="cannot be written"):
+        SmartCutter().cut(ClipSpec(source, tmp_path / "no" / "folder" / "clip.mp4", START_S, END_S), lambda: False)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no limits on the size of files")
+def test_a_full_disk_is_an_output_error_and_leaves_nothing(source: Path, tmp_path: Path) -> None:
+    program = textwrap.dedent(
+        """
+        import resource, signal, sys
+        from fractions import Fraction
+        from pathlib import Path
+        from clipstream.errors import OutputError
+        from clipstream.media.cut import SmartCutter
+        from clipstream.media.cutting import ClipSpec
+
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+        try:
+            SmartCutter().cut(ClipSpec(Path(sys.argv[1]), Path(sys.argv[2]), Fraction(1, 2), Fraction(2)), bool)
+        except OutputError as error:
+            print(error)
+        """
+    )
+    command = [sys.executable, "-c", program, str(source), str(tmp_path / "clip.mp4")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "cannot be written" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_codec_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="choose one of av1, h264, hevc, vp9"):
+        EncodeCutter(codec="theora")
+
+
+@pytest.mark.parametrize(
+    ("codec", "suffix", "name"), [("hevc", ".mp4", "hevc"), ("vp9", ".webm", "vp9"), ("av1", ".mkv", "av1")]
+)
+def test_the_codec_of_an_encoded_clip_can_be_chosen(
+    source: Path, tmp_path: Path, codec: str, suffix: str, name: str
+) -> None:
+    target = tmp_path / f"clip{suffix}"
+    result = EncodeCutter(30, codec).cut(ClipSpec(source, target, START_S, Fraction(1)), lambda: False)
+    with av.open(str(target)) as container:
+        assert container.streams.video[0].codec_context.codec.canonical_name == name
+    assert len(decode_pictures(target)[0]) == result.frames == 15
+
+
+def test_sound_that_a_container_cannot_carry_is_encoded(tmp_path: Path) -> None:
+    kind = Kind("vp8", suffix=".mkv", codec="libvpx", options=(("b", "2M"),), tracks=(Track("aac"),))
+    source = make_source(tmp_path / "source.mkv", kind)
+    result = SmartCutter().cut(ClipSpec(source, tmp_path / "clip.webm", START_S, END_S), lambda: False)
+    assert result.copied > 0
+    with av.open(str(result.path)) as container:
+        assert container.streams.audio[0].codec_context.codec.canonical_name == "opus"
+
+
+@pytest.mark.parametrize("cutter", CUTTERS, ids=named)
+def test_a_bad_packet_does_not_end_the_clip(tmp_path: Path, cutter: Cutter) -> None:
+    source = make_source(tmp_path / "source.mkv", Kind("plain", suffix=".mkv", frames=60, b_frames=0, tracks=()))
+    broken = tmp_path / "broken.mkv"
+    with av.open(str(source)) as read, av.open(str(broken), "w") as container:
+        stream = container.add_stream_from_template(read.streams.video[0], opaque=True)
+        for number, packet in enumerate(read.demux(video=0)):
+            if packet.size:
+                if number == 25:
+                    packet.update(b"\xff" * packet.size)
+                packet.stream = stream
+                container.mux(packet)
+    result = cutter.cut(ClipSpec(broken, tmp_path / "clip.mkv", START_S, Fraction(3, 2)), lambda: False)
+    assert result.frames >= 25
+
+
+def test_one_cutter_serves_several_threads(source: Path, tmp_path: Path) -> None:
+    cutter, together = SmartCutter(), threading.Barrier(4, timeout=30)
+
+    def cut(number: int) -> bytes:
+        target = tmp_path / f"{number}.mp4"
+        together.wait()
+        cutter.cut(ClipSpec(source, target, START_S, END_S), lambda: False)
+        return target.read_bytes()
+
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(cut, range(4)))) == 1

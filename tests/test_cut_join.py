@@ -1,0 +1,108 @@
+"""Clips are joined to one reel, copied wherever they fit together."""
+
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import pytest
+from cut_factory import Kind, Picture, Track, decode_pictures, decode_sound, ffmpeg_complaints, make_source, psnr_db
+
+from clipstream.errors import CutError, OutputError, StoppedError
+from clipstream.media.cut import EncodeCutter, SmartCutter, join_clips
+from clipstream.media.cutting import ClipSpec, Cutter
+
+SPANS = [(Fraction(3, 10), Fraction(1)), (Fraction(13, 10), Fraction(2)), (Fraction(1, 2), Fraction(3, 2))]
+KINDS = [
+    Kind("h264"),
+    Kind("h264 ts", suffix=".ts"),
+    Kind("h264 mkv pcm", suffix=".mkv", tracks=(Track("pcm_s16le"),)),
+    Kind("hevc cra", codec="libx265", b_frames=3),
+    Kind("hevc ts", codec="libx265", b_frames=3, suffix=".ts"),
+    Kind("vp8", suffix=".webm", codec="libvpx", options=(("b", "2M"),), tracks=(Track("libopus"),)),
+    Kind("mpeg4", codec="mpeg4", options=(("b", "4M"),)),
+    Kind("mjpeg", suffix=".mov", codec="mjpeg", b_frames=0, pixel_format="yuvj420p", full_range=True),
+]
+
+
+def clips_of(source: Path, cutter: Cutter, suffix: str | None = None) -> list[Path]:
+    paths = []
+    for number, (start_s, end_s) in enumerate(SPANS):
+        target = source.with_name(f"{type(cutter).__name__}-{number}{suffix or source.suffix}")
+        cutter.cut(ClipSpec(source, target, start_s, end_s, {"title": f"Clip {number}"}), lambda: False)
+        paths.append(target)
+    return paths
+
+
+def frames_of(paths: list[Path]) -> list[Picture]:
+    return [picture for path in paths for picture in decode_pictures(path)[0]]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_clips_of_one_source_are_joined_without_encoding(kind: Kind, tmp_path: Path) -> None:
+    source = make_source(tmp_path / f"source{kind.suffix}", kind)
+    clips = clips_of(source, SmartCutter())
+    target = tmp_path / f"reel{kind.suffix}"
+    result = join_clips(clips, target)
+    assert result.notes == ()
+    wanted, got = frames_of(clips), decode_pictures(target)[0]
+    assert len(got) == len(wanted) == result.frames == result.copied
+    assert all(psnr_db(one, other) == float("inf") for one, other in zip(wanted, got, strict=True))
+    steps = [later.time_s - earlier.time_s for earlier, later in pairwise(got)]
+    assert max(abs(step - 1 / kind.rate_hz) for step in steps) <= Fraction(2, 1000)
+    samples, start_s, rate_hz = decode_sound(target, 0)
+    assert abs(start_s + Fraction(len(samples), rate_hz) - result.end_s) <= Fraction(1, 10)
+    assert not ffmpeg_complaints(target)
+
+
+def test_each_clip_becomes_a_chapter(tmp_path: Path) -> None:
+    source = make_source(tmp_path / "source.mp4", Kind("plain"))
+    target = tmp_path / "reel.mp4"
+    join_clips(clips_of(source, SmartCutter()), target)
+    with av.open(str(target)) as container:
+        assert [chapter["metadata"]["title"] for chapter in container.chapters()] == ["Clip 0", "Clip 1", "Clip 2"]
+
+
+def test_a_clip_of_another_make_is_encoded_to_follow_the_first(tmp_path: Path) -> None:
+    source = make_source(tmp_path / "source.mp4", Kind("plain"))
+    smart, encoded = clips_of(source, SmartCutter()), clips_of(source, EncodeCutter())
+    clips = [smart[0], encoded[1], smart[2]]
+    target = tmp_path / "reel.mp4"
+    result = join_clips(clips, target)
+    wanted, got = frames_of(clips), decode_pictures(target)[0]
+    assert len(got) == len(wanted) == result.frames
+    assert min(psnr_db(one, other) for one, other in zip(wanted, got, strict=True)) >= 45
+    assert result.copied == len(wanted) - len(decode_pictures(encoded[1])[0])
+    assert "EncodeCutter-1.mp4: pictures re-encoded to follow the first clip" in result.notes
+    assert not ffmpeg_complaints(target)
+
+
+def test_clips_that_differ_too_much_are_not_joined(tmp_path: Path) -> None:
+    one = make_source(tmp_path / "one.mp4", Kind("one"))
+    sound = tmp_path / "other.m4a"
+    with av.open(str(one)) as read, av.open(str(sound), "w") as container:
+        stream = container.add_stream_from_template(read.streams.audio[0])
+        for packet in read.demux(audio=0):
+            if packet.size:
+                packet.stream = stream
+                container.mux(packet)
+    with pytest.raises(CutError, match="cannot be joined"):
+        join_clips([one, sound], tmp_path / "reel.mp4")
+    assert not (tmp_path / "reel.mp4").exists()
+
+
+def test_joining_nothing_an_absent_clip_or_into_nowhere_is_an_error(tmp_path: Path) -> None:
+    source = make_source(tmp_path / "source.mp4", Kind("plain"))
+    with pytest.raises(CutError, match="no clip to join"):
+        join_clips([], tmp_path / "reel.mp4")
+    with pytest.raises(CutError, match="cannot be opened"):
+        join_clips([source, tmp_path / "absent.mp4"], tmp_path / "reel.mp4")
+    with pytest.raises(OutputError):
+        join_clips([source], tmp_path / "nowhere" / "reel.mp4")
+
+
+def test_joining_can_be_stopped(tmp_path: Path) -> None:
+    source = make_source(tmp_path / "source.mp4", Kind("plain"))
+    with pytest.raises(StoppedError):
+        join_clips([source], tmp_path / "reel.mp4", lambda: True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["source.mp4"]

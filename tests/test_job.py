@@ -1,0 +1,157 @@
+"""A run over files: what becomes of each, whatever becomes of the others."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from media_factory import Sound, Video, even_times, make_clip
+from scenes import clip_digests, make_scene, run_program
+
+from clipstream import Input, Interval, Outcome, Settings, run_job
+from clipstream.dataflow import run as dataflow_run
+from clipstream.errors import InputError, OutputError
+from clipstream.job import _only_run
+
+
+class Notes:
+    """A watcher that writes down what ends."""
+
+    def __init__(self) -> None:
+        self.ended: list[tuple[str, str]] = []
+
+    def started(self, stream: str, duration_s: Fraction | None) -> None: ...
+
+    def progressed(self, stream: str, media_s: Fraction) -> None: ...
+
+    def clip_written(self, stream: str, interval: Interval, path: Path) -> None: ...
+
+    def finished(self, outcome: Outcome) -> None:
+        self.ended.append((outcome.stream, outcome.state))
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_scene(tmp_path_factory.mktemp("job") / "scene.mp4", rate_hz=5, duration_s=20)
+
+
+def run(out: Path, *files: Path, **options: object) -> tuple[Outcome, ...]:
+    settings = Settings(out=str(out), **({"top": 2} | options))  # type: ignore[arg-type]  # tests name options
+    return run_job([Input(file.stem, file) for file in files], settings, Notes())
+
+
+def states(outcomes: tuple[Outcome, ...]) -> list[str]:
+    return [outcome.state for outcome in outcomes]
+
+
+def test_a_bad_input_is_told_and_the_others_are_done(scene: Path, tmp_path: Path) -> None:
+    (tmp_path / "garbage.mp4").write_bytes(b"\x00garbage" * 100)
+    outcomes = run(tmp_path / "out", tmp_path / "garbage.mp4", scene, tmp_path / "absent.mp4")
+    assert states(outcomes) == ["bad_input", "done", "bad_input"]
+    assert "check that it plays" in str(outcomes[0].message)
+    assert "there is no such file" in str(outcomes[2].message)
+    assert len(clip_digests(tmp_path / "out")) == 2
+
+
+def test_a_file_in_which_nothing_can_be_read_is_bad_input_named_once(tmp_path: Path) -> None:
+    broken = make_clip(tmp_path / "broken.mkv", Video(even_times(50, 5)), Sound([(0.0, 10.0)]))
+    broken.write_bytes(broken.read_bytes()[:1500])
+    (outcome,) = run(tmp_path / "out", broken)
+    assert outcome.state == "bad_input"
+    assert str(outcome.message).startswith(f"{broken}: no picture could be decoded; no sound could be decoded; ")
+
+
+def test_a_file_where_a_streams_folder_should_be_fails_that_stream_alone(scene: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.mp4"
+    other.write_bytes(scene.read_bytes())
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "scene").touch()
+    outcomes = run(tmp_path / "out", scene, other)
+    assert states(outcomes) == ["failed", "done"]
+    assert "a file is where a folder should be" in str(outcomes[0].message)
+
+
+@pytest.mark.parametrize("below", ["", "deeper"])
+def test_an_output_folder_that_cannot_be_is_named_itself(scene: Path, tmp_path: Path, below: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError) as told:
+        run(tmp_path / "file" / below, scene)
+    assert str(told.value).startswith(f"{tmp_path / 'file' / below}: cannot be written (")
+
+
+def test_other_settings_replace_the_clips(scene: Path, tmp_path: Path) -> None:
+    assert states(run(tmp_path, scene)) == ["done"]
+    before = clip_digests(tmp_path)
+    assert states(run(tmp_path, scene, top=1)) == ["done"]
+    assert len(before) == 2
+    assert len(clip_digests(tmp_path)) == 1
+
+
+def test_a_finished_input_is_done_again_where_a_clip_was_removed_or_force_asks(scene: Path, tmp_path: Path) -> None:
+    assert states(run(tmp_path, scene)) == ["done"]
+    clips = clip_digests(tmp_path)
+    assert states(run(tmp_path, scene)) == ["already_done"]
+    next((tmp_path / "scene" / "clips").iterdir()).unlink()
+    assert states(run(tmp_path, scene)) == ["done"]
+    assert states(run(tmp_path, scene, force=True)) == ["done"]
+    assert clip_digests(tmp_path) == clips
+
+
+def test_nothing_but_the_mark_of_an_output_folder_stays_of_a_finished_run(scene: Path, tmp_path: Path) -> None:
+    run(tmp_path, scene)
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.glob(".clipstream/**/*") if path.is_file()}
+    assert left == {".clipstream/README", ".clipstream/lock"}
+
+
+FULL = RuntimeError('called `unwrap()` on an `Err`: SqliteFailure(Error { code: DiskFull }, Some("disk is full"))')
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (FULL, "progress could not be saved (disk is full): make room, allow writing, or choose another folder"),
+        (InputError("x.mp4: gone."), "x.mp4: gone."),
+        (ValueError("first\nsecond"), "the run broke off (ValueError: first); the same command goes on"),
+    ],
+)
+def test_a_flow_that_breaks_is_one_line_and_no_traceback(
+    error: Exception, message: str, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("as Bytewax wraps it") from error
+
+    monkeypatch.setattr(dataflow_run, "run_flow", broken)
+    (outcome,) = run(tmp_path, scene)
+    assert outcome.state == "failed"
+    assert str(outcome.message).startswith(message)
+    assert "\n" not in str(outcome.message)
+
+
+def test_a_run_that_breaks_again_begins_from_the_beginning_the_third_time(
+    scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved: list[bool] = []
+
+    def broken(*_: object, store: Path, **__: object) -> None:
+        saved.append(store.is_dir())
+        store.mkdir(exist_ok=True)
+        raise ValueError("what was saved cannot be used")
+
+    monkeypatch.setattr(dataflow_run, "run_flow", broken)
+    for _ in range(3):
+        run(tmp_path, scene)
+    assert saved == [False, True, False]
+
+
+@pytest.mark.slow
+def test_two_runs_do_not_write_the_same_stream_at_a_time(scene: Path, tmp_path: Path) -> None:
+    state = tmp_path / "out" / ".clipstream"
+    state.mkdir(parents=True)
+    with _only_run(state, ["scene"]):
+        refused = run_program(scene, "--out", tmp_path / "out", "--top", "1")
+        assert run_program(scene, "--out", tmp_path / "elsewhere", "--top", "1").returncode == 0
+    assert refused.returncode == 2
+    (line,) = refused.stderr.splitlines()
+    assert line.startswith(
+        f"clipstream: scene: another run is writing it to {tmp_path / 'out'}; wait for that or stop it"
+    )
+    assert run_program(scene, "--out", tmp_path / "out", "--top", "1").returncode == 0

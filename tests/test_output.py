@@ -1,0 +1,195 @@
+"""What one stream leaves on disk, with a cutter that only pretends."""
+
+import csv
+import json
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from media_factory import Video, even_times, make_clip
+
+from clipstream.errors import CutError
+from clipstream.media.cutting import ClipResult, ClipSpec, Cutter
+from clipstream.output import OutputContext, StreamOutput, finished_manifest
+from clipstream.report.manifest import Manifest, read_manifest
+from clipstream.results import Interval, StreamSummary
+from clipstream.settings import Settings
+
+Summaries = Callable[..., StreamSummary]
+
+
+class Pretender:
+    """Writes the name of the span in place of a clip, and counts."""
+
+    def __init__(self) -> None:
+        self.cuts: list[str] = []
+
+    def cut(self, spec: ClipSpec, cancelled: Callable[[], bool]) -> ClipResult:
+        assert not cancelled()
+        self.cuts.append(spec.target.name)
+        spec.target.write_text(f"{spec.start_s} {spec.end_s}", encoding="utf-8")
+        return ClipResult(spec.target, spec.start_s, spec.end_s, 1, "pretended")
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_clip(tmp_path_factory.mktemp("film") / "match.mp4", Video(even_times(60, 5)))
+
+
+def context_of(out: Path, cutter: Cutter, threads: int = 1, *, stopped: bool = False) -> OutputContext:
+    return OutputContext(
+        out=out,
+        settings=Settings(out=str(out)),
+        left_out=(),
+        cutter=cutter,
+        pool=ThreadPoolExecutor(threads),
+        stopped=lambda: stopped,
+        clip_written=lambda *_: None,
+        stream_written=lambda *_: None,
+    )
+
+
+def write(output: StreamOutput, summary: StreamSummary) -> None:
+    for interval in summary.intervals:
+        output.add(interval)
+    output.add(summary)
+    output.close()
+
+
+def manifest_of(folder: Path) -> Manifest:
+    manifest = read_manifest(folder)
+    assert manifest is not None
+    return manifest
+
+
+def test_manifest_table_and_folder_agree_on_the_clips(film: Path, tmp_path: Path, make_summary: Summaries) -> None:
+    write(StreamOutput(context_of(tmp_path, Pretender()), "match", film), make_summary())
+    names = {"clips/001_000002.000.mp4", "clips/002_000008.000.mp4"}
+    folder = tmp_path / "match"
+    assert {one.clip for one in manifest_of(folder).highlights} == names
+    assert {f"clips/{path.name}" for path in (folder / "clips").iterdir()} == names
+    with (folder / "highlights.csv").open(encoding="utf-8", newline="") as table:
+        assert {row["clip"] for row in csv.DictReader(table)} == names
+
+
+def test_what_comes_twice_is_cut_once(film: Path, tmp_path: Path, make_summary: Summaries) -> None:
+    cutter, summary = Pretender(), make_summary()
+    output = StreamOutput(context_of(tmp_path, cutter), "match", film)
+    output.add(summary.intervals[0])
+    write(output, summary)
+    assert len(cutter.cuts) == 2
+
+
+def test_a_clip_that_is_whole_is_not_cut_again_by_the_next_run(
+    film: Path, tmp_path: Path, make_summary: Summaries
+) -> None:
+    cutter, summary = Pretender(), make_summary()
+    for _ in range(2):
+        write(StreamOutput(context_of(tmp_path, cutter), "match", film), summary)
+    assert len(cutter.cuts) == 2
+    (tmp_path / "match" / "clips" / cutter.cuts[0]).write_text("half", encoding="utf-8")
+    write(StreamOutput(context_of(tmp_path, cutter), "match", film), summary)
+    assert cutter.cuts[2:] == cutter.cuts[:1]
+
+
+def test_clips_of_earlier_settings_go_and_what_is_the_users_stays(
+    film: Path, tmp_path: Path, make_summary: Summaries
+) -> None:
+    clips = tmp_path / "match" / "clips"
+    clips.mkdir(parents=True)
+    for name in ("007_000001.000.mp4", ".001_000002.000.1f-2e.mp4", "mine.mp4"):
+        (clips / name).touch()
+    write(StreamOutput(context_of(tmp_path, Pretender()), "match", film), make_summary())
+    assert {path.name for path in clips.iterdir()} == {"001_000002.000.mp4", "002_000008.000.mp4", "mine.mp4"}
+
+
+def test_a_source_that_changed_after_it_was_analysed_is_not_cut(
+    film: Path, tmp_path: Path, make_summary: Summaries
+) -> None:
+    source = tmp_path / "match.mp4"
+    source.write_bytes(film.read_bytes())
+    output = StreamOutput(context_of(tmp_path / "out", Pretender()), "match", source)
+    source.write_bytes(film.read_bytes() + b"more")
+    write(output, make_summary())
+    manifest = manifest_of(tmp_path / "out" / "match")
+    assert manifest.status == "failed"
+    assert "2 of 2 clips could not be cut" in str(manifest.error)
+    assert "has changed since it was analysed" in str(manifest.error)
+
+
+def test_one_clip_that_fails_keeps_no_other_from_being_cut(film: Path, tmp_path: Path, make_summary: Summaries) -> None:
+    class Unlucky(Pretender):
+        def cut(self, spec: ClipSpec, cancelled: Callable[[], bool]) -> ClipResult:
+            if spec.start_s == 2:
+                raise CutError("no luck today.")
+            return super().cut(spec, cancelled)
+
+    write(StreamOutput(context_of(tmp_path, Unlucky()), "match", film), make_summary())
+    first, second = manifest_of(tmp_path / "match").highlights
+    assert (first.clip, first.notes) == (None, ("no luck today.",))
+    assert second.clip == "clips/002_000008.000.mp4"
+
+
+def test_when_stopped_everything_is_still_pending_and_nothing_is_written(
+    film: Path, tmp_path: Path, make_summary: Summaries
+) -> None:
+    output, summary = StreamOutput(context_of(tmp_path, Pretender(), stopped=True), "match", film), make_summary()
+    write(output, summary)
+    assert output.pending() == (*summary.intervals, summary)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_many_streams_share_the_threads(film: Path, tmp_path: Path, make_summary: Summaries) -> None:
+    threads, active, peaks = 2, [0], []
+    lock, pair = threading.Lock(), threading.Barrier(threads)
+
+    class Watched(Pretender):
+        def cut(self, spec: ClipSpec, cancelled: Callable[[], bool]) -> ClipResult:
+            with lock:
+                active[0] += 1
+                peaks.append(active[0])
+            pair.wait(timeout=30)  # passed only where two are cut at a time
+            with lock:
+                active[0] -= 1
+            return super().cut(spec, cancelled)
+
+    context, summary = context_of(tmp_path, Watched(), threads), make_summary()
+    outputs = [StreamOutput(context, f"match-{number}", film) for number in range(4)]
+    for output in outputs:
+        output.add(summary.intervals[0])
+    for output in outputs:
+        output.close()
+    assert len(peaks) == 4
+    assert max(peaks) == threads
+
+
+def test_a_path_that_is_no_text_is_written_readably(film: Path, tmp_path: Path, make_summary: Summaries) -> None:
+    source = tmp_path / "bad\udcff.mp4"
+    source.write_bytes(film.read_bytes())
+    write(StreamOutput(context_of(tmp_path, Pretender()), "bad", source), make_summary())
+    assert manifest_of(tmp_path / "bad").source.name == "bad\N{REPLACEMENT CHARACTER}.mp4"
+
+
+def test_a_finished_stream_lacks_nothing(film: Path, tmp_path: Path, make_summary: Summaries) -> None:
+    summary = make_summary()
+    context = context_of(tmp_path, Pretender())
+    write(StreamOutput(context, "match", film), summary)
+    names = [info.name for info in summary.features]
+    print_of = manifest_of(tmp_path / "match").source.fingerprint
+    assert finished_manifest(tmp_path, "match", print_of, context.settings, names) is not None
+    assert finished_manifest(tmp_path, "match", "another", context.settings, names) is None
+    assert finished_manifest(tmp_path, "match", print_of, Settings(top=1), names) is None
+    (tmp_path / "match" / "clips" / "001_000002.000.mp4").unlink()
+    assert finished_manifest(tmp_path, "match", print_of, context.settings, names) is None
+
+
+def test_only_intervals_make_clips_and_nothing_else(film: Path, tmp_path: Path) -> None:
+    output = StreamOutput(context_of(tmp_path, Pretender()), "match", film)
+    output.add(Interval("match", 1, 1000, 2000, 1500, 3.0))
+    output.close()
+    assert [path.name for path in (tmp_path / "match").iterdir()] == ["clips"]
+    record = json.loads((tmp_path / ".clipstream" / "clips" / "match" / "001.json").read_text(encoding="utf-8"))
+    assert Fraction(record["start_s"]) == 1
