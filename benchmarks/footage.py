@@ -5,8 +5,6 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from clipstream.media.demo import make_demo
-
 __all__ = ["CACHE", "Footage", "prepare"]
 
 CACHE = Path(__file__).parent / "media"
@@ -14,7 +12,7 @@ CACHE = Path(__file__).parent / "media"
 
 _CLIP = Path(__file__).parents[2] / "shared" / "media" / "videos" / "skate.mp4"
 
-# What a camera or a platform gives: B-frames that others refer to (x264's default), a keyframe every two seconds, 8 Mbit/s.
+# What a camera or a platform gives: 8 Mbit/s, a keyframe every two seconds, B-frames that others refer to.
 _VIDEO = "-vf scale=1920:1080:flags=bicubic,fps=30 -c:v libx264 -preset medium -b:v 8M -g 60 -bf 3 -pix_fmt yuv420p"
 # Noise, which is as dear to decode as sound gets: many clips have none of their own.
 _NOISE = "anoisesrc=color=pink:amplitude=0.3:sample_rate=48000"
@@ -38,8 +36,8 @@ class Footage:
     long_s: float
 
 
-def prepare(clip: Path | None, short_s: float, folder: Path = CACHE) -> Footage:
-    """Make the footage from `clip`, or find it from an earlier run.
+def prepare(clip: Path | None, short_s: float, folder: Path) -> Footage:
+    """Make the footage from `clip` in `folder`, or find it there from an earlier run.
 
     Without a clip, a real one beside the checkout is taken, or clipstream's own demo scene where there is none.
 
@@ -68,6 +66,8 @@ def _looped(once: Path, length_s: float) -> Path:
 def _demo(folder: Path) -> Path:
     path = folder / "demo.mp4"
     if not path.exists():
+        from clipstream.media.demo import make_demo  # noqa: PLC0415 - keeps this process small, see `Usage.peak_mb`
+
         make_demo(path)
     return path
 

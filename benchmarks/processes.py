@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,8 @@ class Usage:
     Attributes:
         wall_s: Time on the clock.
         cpu_s: Processor time of all its threads.
-        peak_mb: Most memory it, or the largest program it started, held at a time; resident, in 10⁶ bytes.
+        peak_mb: Most memory it, or the largest program it started, held at a time; resident, in 10⁶ bytes. Linux counts
+            from what the process that measures holds, so that has to be little.
         start_s: Time on the clock that the program left out of `wall_s`: starting, and ending.
     """
 
@@ -36,13 +38,13 @@ def measure(command: Sequence[str]) -> Usage:
     Raises:
         subprocess.CalledProcessError: It failed; what it wrote to stderr has been shown.
     """
-    before_s = os.times().elapsed
+    before_s = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         said = process.stdout.read()
         _, status, used = os.wait4(process.pid, 0)  # the one call that tells the memory of this child alone
         process.returncode = os.waitstatus_to_exitcode(status)
-    elapsed_s = os.times().elapsed - before_s
+    elapsed_s = time.perf_counter() - before_s
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
     peak_mb = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6

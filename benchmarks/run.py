@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 from subprocess import CalledProcessError
 
-from benchmarks.footage import Footage, prepare
+from benchmarks.footage import CACHE, Footage, prepare
 from benchmarks.measures import MEASURES, Measure, Seen, Trial, compare, trials
 from benchmarks.processes import Usage, measure
 
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = [item for item in MEASURES if not asked.names or item.name in asked.names]
     try:
         print("preparing footage …", file=sys.stderr)
-        footage = prepare(asked.clip, asked.seconds)
+        footage = prepare(asked.clip, asked.seconds, CACHE)
         with tempfile.TemporaryDirectory() as out:
             programs = trials(footage, Path(out))
             needed = [name for name in programs if any(name in (item.of, item.against) for item in chosen)]
@@ -72,10 +72,11 @@ def table(lines: Iterable[tuple[Measure, Seen]]) -> str:
 def _conditions(footage: Footage, runs: Mapping[str, Sequence[Usage]], rounds: int) -> str:
     starts_s = [used.start_s for usages in runs.values() for used in usages if used.start_s]
     start = f"; starting took {median(starts_s):.1f} s and is left out" if starts_s else ""
-    load, _, _ = os.getloadavg()
     return (
         f"\nMedians of {rounds} rounds; short is {footage.short_s:g} s, long {footage.long_s:g} s{start}. "
-        f"{os.cpu_count()} cores, load {load:.1f}: above the number of cores, something else was running."
+        f""
+        f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; much above {os.cpu_count()}, others kept them busy: "
+        "trust the processor times then."
     )
 
 

@@ -26,7 +26,7 @@ from clipstream.features.registry import Selection, select_features
 from clipstream.media.decode import FRAME_THREADS, SliceReader
 from clipstream.media.frames import DecodeMode
 from clipstream.media.inputs import Input
-from clipstream.results import StreamSummary
+from clipstream.results import Row, StreamSummary, Window
 from clipstream.settings import Settings
 
 FEATURES = ("audio", "motion", "shots")
@@ -59,8 +59,9 @@ def through_loop(inputs: list[Input], settings: Settings, selection: Selection) 
         ) as reader:
             for piece in reader:
                 for _, row in extract([piece]):
-                    results = [result for each in (*windows.push(row), row) for result in detector.push(each)]
-                    found += [result for result in results if isinstance(result, StreamSummary)]
+                    steps: list[Row | Window] = [*windows.push(row), row]
+                    for step in steps:
+                        found += [result for result in detector.push(step) if isinstance(result, StreamSummary)]
     return found
 
 

@@ -7,7 +7,7 @@ import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
@@ -23,7 +23,7 @@ from clipstream.media.probe import MediaInfo, fingerprint, probe
 from clipstream.media.slices import Slice
 from clipstream.output import CLIP_RECORDS, finished_manifest
 from clipstream.report.files import write_atomically, writing
-from clipstream.report.manifest import MANIFEST_NAME, Manifest
+from clipstream.report.manifest import MANIFEST_NAME, Manifest, read_manifest
 from clipstream.results import Interval
 from clipstream.settings import Settings
 from clipstream.timing import slice_start
@@ -107,6 +107,7 @@ class _Job:
 
     def run(self) -> tuple[Outcome, ...]:
         self._prepare_output()
+        self._inputs = self._named_apart()
         ready = [item for item in map(self._check, self._inputs) if item is not None]
         self._media = {item.item.stream: item for item in ready}
         todo = [item for item in ready if not self._already_done(item)]
@@ -122,6 +123,31 @@ class _Job:
             self._state.mkdir(parents=True, exist_ok=True)
             with write_atomically(self._state / "README") as temporary:  # the least that shows whether one can write
                 temporary.write_text("What an unfinished run needs to go on. Safe to delete when none is.\n", "utf-8")
+
+    def _named_apart(self) -> list[Input]:
+        """Give a file whose name belongs to another file's results the next free one.
+
+        Every camera card has its `GX010001.MP4`, and what was found in yesterday's must not give way to today's.
+        """
+        taken = {item.stream for item in self._inputs}
+        named = []
+        for item in self._inputs:
+            stream, number = item.stream, 1
+            while self._belongs_to_another(stream, item.path) or (stream != item.stream and stream in taken):
+                number += 1
+                stream = f"{item.stream}-{number}"
+            taken.add(stream)
+            named.append(replace(item, stream=stream))
+        return named
+
+    def _belongs_to_another(self, stream: str, path: Path) -> bool:
+        manifest = read_manifest(self._out / stream)
+        if manifest is None or Path(manifest.source.path).absolute() == path.absolute():
+            return False
+        try:
+            return manifest.source.fingerprint != fingerprint(path)
+        except InputError:
+            return False  # it is reported where it is opened
 
     def _check(self, item: Input) -> _Ready | None:
         try:
@@ -142,47 +168,59 @@ class _Job:
         return True
 
     def _work(self, ready: list[_Ready], todo: list[_Ready]) -> None:
+        job = self._state / "jobs" / self._identity(ready)
+        resumed = job.is_dir()
+        with _only_run(self._state, [item.item.stream for item in todo]):
+            again = self._attempt(job, ready, todo, resumed=resumed)
+            if again:
+                # They ended before an interruption, and what they left was taken away since: from the beginning, then.
+                shutil.rmtree(job, ignore_errors=True)
+                self._attempt(job, ready, again, resumed=False)
+
+    def _attempt(self, job: Path, ready: list[_Ready], todo: list[_Ready], *, resumed: bool) -> list[_Ready]:
+        """Run the flow; return the inputs that a resumed run had nothing to say of."""
         # Imported late, so that a run with nothing to do answers without it.
         from clipstream.dataflow.flow import highlights_flow  # noqa: PLC0415
         from clipstream.dataflow.run import run_flow, stop_on_signals  # noqa: PLC0415
 
-        job = self._state / "jobs" / self._identity(ready)
-        resumed = job.is_dir()
-        with _only_run(self._state, [item.item.stream for item in todo]):
-            with writing(self._out):
-                job.mkdir(parents=True, exist_ok=True)
-                if not resumed:
-                    for item in todo:  # what is there is of other settings, or was asked to be done again
-                        with suppress(OSError):  # what stands in the way there is told when something is written
-                            (self._out / item.item.stream / MANIFEST_NAME).unlink()
-            stop = Event()
-            flow = highlights_flow(
-                [item.item for item in ready],
-                self._settings,
-                selection=self._selection,
-                skip=frozenset(self._outcomes),
-                stop=stop,
-                decoded=self._on_slice,
-                clip_written=self._watcher.clip_written,
-                stream_written=self._on_manifest,
-            )
-            failure = None
-            with stop_on_signals(stop):
-                try:
-                    run_flow(flow, workers=self._settings.workers, epoch_s=self._settings.epoch_s, store=job / "store")
-                except KeyboardInterrupt:
-                    stop.set()
-                except BaseException as error:  # noqa: BLE001 - a panic of the engine is no Exception
-                    stop.set()
-                    failure = error
-                    _log.debug("run_failed", error=str(error), exc_info=error)
-            self._settle(todo, failure, stopped=stop.is_set())
-            self._forget_clips_of_finished(ready)
-            if not stop.is_set() or (failure is not None and resumed):
-                # What made a run fail twice may be what was saved of it: the next begins from the beginning.
-                shutil.rmtree(job, ignore_errors=True)
+        with writing(self._out):
+            job.mkdir(parents=True, exist_ok=True)
+            if not resumed:
+                for item in todo:  # what is there is of other settings, or was asked to be done again
+                    with suppress(OSError):  # what stands in the way there is told when something is written
+                        (self._out / item.item.stream / MANIFEST_NAME).unlink()
+        stop = Event()
+        flow = highlights_flow(
+            [item.item for item in ready],
+            self._settings,
+            selection=self._selection,
+            skip=frozenset(self._outcomes),
+            stop=stop,
+            decoded=self._on_slice,
+            clip_written=self._watcher.clip_written,
+            stream_written=self._on_manifest,
+        )
+        failure = None
+        with stop_on_signals(stop):
+            try:
+                run_flow(flow, workers=self._settings.workers, epoch_s=self._settings.epoch_s, store=job / "store")
+            except KeyboardInterrupt:
+                stop.set()
+            except BaseException as error:  # noqa: BLE001 - a panic of the engine is no Exception
+                stop.set()
+                failure = error
+                _log.debug("run_failed", error=str(error), exc_info=error)
+        silent = self._settle(todo, failure, stopped=stop.is_set(), resumed=resumed)
+        self._forget_clips_of_finished(ready)
+        if not stop.is_set() or (failure is not None and resumed):
+            # What made a run fail twice may be what was saved of it: the next begins from the beginning.
+            shutil.rmtree(job, ignore_errors=True)
+        return silent
 
-    def _settle(self, todo: list[_Ready], failure: BaseException | None, *, stopped: bool) -> None:
+    def _settle(
+        self, todo: list[_Ready], failure: BaseException | None, *, stopped: bool, resumed: bool
+    ) -> list[_Ready]:
+        silent = []
         features = [info.name for info in self._selection.infos]
         for item in todo:
             stream = item.item.stream
@@ -194,8 +232,11 @@ class _Job:
                 self._report(self._outcome(item.item, "done", None, manifest))
             elif failure is not None:
                 self._report(self._outcome(item.item, "failed", _why_broken(failure)))
+            elif not stopped and resumed:
+                silent.append(item)
             elif not stopped:
                 self._report(self._outcome(item.item, "failed", "the run ended without a result; try --force."))
+        return silent
 
     def _forget_clips_of_finished(self, ready: list[_Ready]) -> None:
         for item in ready:
@@ -210,6 +251,7 @@ class _Job:
             self._settings.fingerprint(),
             [info.name for info in self._selection.infos],
             version("clipstream"),
+            self._settings.force,
         ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 

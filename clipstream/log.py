@@ -3,9 +3,9 @@
 import logging
 import sys
 
-import av.logging
 import structlog
 
+from clipstream.media.ffmpeg_log import let_ffmpeg_speak
 from clipstream.settings import Settings
 
 __all__ = ["configure_logging"]
@@ -44,7 +44,7 @@ def configure_logging(settings: Settings, *, debug: bool = False) -> None:
     logging.captureWarnings(capture=True)
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.NOTSET if debug else logging.ERROR)
-    av.logging.set_level(av.logging.VERBOSE if debug else None)
+    let_ffmpeg_speak(debug)
 
 
 def _without_traceback(_logger: object, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

@@ -18,7 +18,7 @@ from typing import Literal
 
 import structlog
 
-from clipstream.errors import ClipstreamError, CutError, InputError, StoppedError
+from clipstream.errors import ClipstreamError, InputError, StoppedError
 from clipstream.media.cutting import ClipResult, ClipSpec, Cutter
 from clipstream.media.inputs import STATE_FOLDER
 from clipstream.media.probe import MediaInfo, fingerprint, probe
@@ -37,7 +37,7 @@ __all__ = ["CLIP_RECORDS", "OutputContext", "StreamOutput", "clip_name", "finish
 CLIP_RECORDS = "clips"
 """Folder in the state folder that remembers which clips of an unfinished run are whole."""
 
-_CLIP_NAME = re.compile(r"\d{3,}_\d{6,}\.\d{3}\.\w+")
+_CLIP_NAME = re.compile(r"\d{3,}_\d{6,}\.\d{3}\.(mp4|m4a)")
 
 _SUMMARY = 0
 """Stands for the summary among the numbers of highlights, which count from 1."""
@@ -136,6 +136,15 @@ class StreamOutput:
             self._changed.wait_for(lambda: not self._working)
 
     def _work(self) -> None:
+        try:
+            self._work_off()
+        except BaseException:
+            with self._changed:  # whoever waits must not wait for ever
+                self._working = False
+                self._changed.notify_all()
+            raise
+
+    def _work_off(self) -> None:
         while (item := self._next()) is not None:
             try:
                 if isinstance(item, Interval):
@@ -158,8 +167,6 @@ class StreamOutput:
             return None
 
     def _cut(self, interval: Interval) -> None:
-        if fingerprint(self._source) != self._fingerprint:
-            raise CutError(f"{self._source}: the file has changed since it was analysed; run it again with --force.")
         target = self._folder / "clips" / clip_name(interval, self._suffix())
         identity = f"{self._fingerprint} {self._context.settings.fingerprint()} {interval.start_ms}-{interval.end_ms}"
         result = self._recorded(interval, identity, target)
@@ -171,6 +178,7 @@ class StreamOutput:
                 target=target,
                 start_s=Fraction(interval.start_ms, 1000),
                 end_s=Fraction(interval.end_ms, 1000),
+                fingerprint=self._fingerprint,
                 metadata={
                     "title": f"{self._stream} {interval.number}",
                     "comment": (
@@ -182,7 +190,7 @@ class StreamOutput:
             result = self._context.cutter.cut(spec, self._context.stopped)
             self._record(interval, identity, result)
         self._clips[interval.number] = result
-        self._context.clip_written(self._stream, interval, result.path)
+        _tell(self._context.clip_written, self._stream, interval, result.path)
 
     def _finish(self, summary: StreamSummary) -> None:
         for interval in summary.intervals:
@@ -202,7 +210,7 @@ class StreamOutput:
         write_scores(self._folder, summary)
         write_report(self._folder, manifest, summary, thumbnails)
         write_manifest(self._folder, manifest)  # last: it says that everything else is there
-        self._context.stream_written(self._stream, manifest)
+        _tell(self._context.stream_written, self._stream, manifest)
 
     def _manifest(self, summary: StreamSummary) -> Manifest:
         error = None
@@ -253,7 +261,7 @@ class StreamOutput:
             self._uncut[item.number] = message
         else:
             failed = replace(self._manifest(item), status="failed", error=message)
-            self._context.stream_written(self._stream, failed)
+            _tell(self._context.stream_written, self._stream, failed)
 
     def _recorded(self, interval: Interval, identity: str, target: Path) -> ClipResult | None:
         try:
@@ -295,10 +303,19 @@ class StreamOutput:
         for path in folder.iterdir() if folder.is_dir() else ():
             if path.name in ours:
                 continue
-            if _CLIP_NAME.fullmatch(path.name) or _CLIP_NAME.match(path.name.removeprefix(".")):
+            half_written = path.name.startswith(".") and _CLIP_NAME.match(path.name[1:])
+            if half_written or _CLIP_NAME.fullmatch(path.name):
                 path.unlink(missing_ok=True)
         if not summary.intervals and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
+
+
+def _tell(callback: Callable[..., None], *news: object) -> None:
+    """Call back; who listens and fails, on a closed terminal say, does not make a written file unwritten."""
+    try:
+        callback(*news)
+    except Exception as error:  # noqa: BLE001 - whatever a listener does wrong
+        _log.debug("listener_failed", error=str(error), exc_info=error)
 
 
 def _printable(path: str) -> str:

@@ -368,3 +368,21 @@ def test_who_asks_for_nothing_still_learns_how_long_it_is(tmp_path: Path) -> Non
     slices = read(make_clip(tmp_path / "a.mp4", Video(even_times(75))), MediaNeeds(audio=AudioRequest()))
     assert len(slices) == 6
     assert end_of(slices).duration_s == Fraction(5, 2)
+
+
+def test_a_track_that_cannot_be_decoded_is_told_and_the_others_are_read(real_media: Path) -> None:
+    with SliceReader(
+        real_media / "odd" / "ax_sample_missing_stsd.mp4", "x", MediaNeeds(audio=AudioRequest())
+    ) as reader:
+        *slices, last = reader
+    assert all(item.audio is None for item in slices)
+    assert last.end is not None
+    assert last.end.problem == "the sound cannot be decoded (no decoder, or the track is damaged)"
+
+
+def test_sound_of_an_unknown_rate_counts_as_undecodable(real_media: Path, tmp_path: Path) -> None:
+    path = tmp_path / "torn.ts"
+    path.write_bytes((real_media / "odd" / "ax_bbb_2500ms.ts").read_bytes()[:4000])
+    with SliceReader(path, "x", MediaNeeds(audio=AudioRequest())) as reader:
+        ends = [item.end.problem for item in reader if item.end]
+    assert ends == ["the sound cannot be decoded (no decoder, or the track is damaged)"]

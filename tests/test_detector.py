@@ -20,7 +20,7 @@ from clipstream.results import Interval, Row, StreamSummary, Window
 from clipstream.settings import Settings
 
 FEATURES = (
-    FeatureInfo("motion", 0.4, (Signal("motion_scene", "movement in the scene", "", 1.0, 0.1),)),
+    FeatureInfo("motion", 0.4, (Signal("motion_scene", "movement in the scene", "", 1.0, 0.1, lasting=True),)),
     FeatureInfo("audio", 0.2, (Signal("audio_loudness", "loudness", "dBFS", 1.0, 1.0),)),
     FeatureInfo("shots", 0.0, (Signal("shot_cut_s", "cut", "s", 0.0, 0.1, boundary=True),)),
 )
@@ -186,10 +186,38 @@ def test_the_summary_has_a_score_for_every_slice_and_window() -> None:
         assert len(summary.window_scores) == len(summary.window_spans_s) == len(WindowGrid(10, 6).spans(223))
 
 
+moments_of_a_stream = st.lists(st.tuples(st.integers(0, 150), st.integers(1, 30), st.floats(0.5, 8)), max_size=5)
+
+
+@settings(max_examples=25, deadline=None)
+@given(moments_of_a_stream, st.sampled_from([0, 1, 10]), st.sampled_from(["whole", "running"]))
+def test_highlights_lie_in_the_stream_in_order_and_apart_whatever_the_context(
+    events: list[tuple[int, int, float]], context_s: int, policy: str
+) -> None:
+    options = Settings.from_mapping(
+        {"policy": policy, "context_before": context_s, "context_after": context_s, "percentile": 50}
+    )
+    intervals = run(footage(160, *events), options)[1].intervals
+    for one in intervals:
+        assert 0 <= one.start_ms <= one.peak_ms < one.end_ms <= 80_000
+    assert all(before.end_ms <= after.start_ms for before, after in itertools.pairwise(intervals))
+
+
+@pytest.mark.parametrize("spacing", [1, 4, 10, 16])
+def test_keyframes_seconds_apart_tell_of_the_time_between_them(spacing: int) -> None:
+    values = footage(240, (98, 16, 8.0))
+    values[:, 1] = np.nan
+    measured = np.arange(len(values)) % spacing == 0
+    values[~measured, 0] = np.nan
+    (interval,) = run(values, Settings())[1].intervals
+    assert interval.start_ms < 52_000
+    assert interval.end_ms > 54_000
+
+
 def test_replayed_rows_change_nothing() -> None:
     values = footage(120, (60, 4, 3.0))
     detector, once = detector_for(Settings(), FEATURES), detector_for(Settings(), FEATURES)
-    rows = [Row("s", n, line.tobytes()) for n, line in enumerate(values)]
+    rows = [Row("s", n, line.tobytes(), errors=1) for n, line in enumerate(values)]
     for row in (*rows, *rows[50:]):
         detector.push(row)
     for row in rows:

@@ -92,7 +92,7 @@ def test_nothing_comes_from_outside_the_file_but_the_clips(make_summary: Summary
 
 def test_every_highlight_is_a_link_to_its_clip_with_its_reason_and_thumbnail(make_summary: SummaryMaker) -> None:
     page = page_of(make_summary())
-    assert "Play highlight 2, 00:00:08 to 00:00:10" in page.attributes("aria-label")
+    assert "Play highlight 2, 00:00:08.0 to 00:00:10.1" in page.attributes("aria-label")
     assert "loudness 21.4 deviations above usual; movement 6.1 deviations above usual" in page.text
     picture = "data:image/jpeg;base64," + base64.b64encode(JPEG).decode()
     assert [src for src in page.attributes("src") if src] == [picture]

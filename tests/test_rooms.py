@@ -55,6 +55,11 @@ def test_a_lower_room_knows_nothing_of_what_is_built_on_it(room: str) -> None:
     } == set()
 
 
+def test_only_the_media_room_imports_pyav() -> None:
+    users = {path for path in PACKAGE.rglob("*.py") if any(name.split(".")[0] == "av" for name in imports(path))}
+    assert {path.relative_to(PACKAGE).parts[0] for path in users} == {"media"}
+
+
 def test_only_the_dataflow_room_imports_bytewax() -> None:
     users = {path for path in PACKAGE.rglob("*.py") if any(name.split(".")[0] == "bytewax" for name in imports(path))}
     assert {path.relative_to(PACKAGE).parts[0] for path in users} == {"dataflow"}

@@ -48,18 +48,18 @@ def test_a_long_moment_keeps_what_surrounds_its_peak() -> None:
 
 def test_top_keeps_the_best_best_first() -> None:
     candidates = [extend(moment(t, t + 2, score), RULES, HOUR_MS) for t, score in ((10, 3.0), (30, 9.0), (50, 6.0))]
-    assert [kept.moment.score for kept in choose(candidates, top=2)] == [9.0, 6.0]
+    assert [kept.moment.score for kept in choose(candidates, RULES, HOUR_MS, top=2)] == [9.0, 6.0]
 
 
 def test_the_lesser_of_two_overlapping_clips_loses_the_shared_context() -> None:
     better, lesser = extend(moment(10, 12, 9.0), RULES, HOUR_MS), extend(moment(13, 15, 4.0), RULES, HOUR_MS)
-    assert [span(kept) for kept in choose([lesser, better])] == [(9000, 13_000), (13_000, 16_000)]
+    assert [span(kept) for kept in choose([lesser, better], RULES, HOUR_MS)] == [(9000, 13_000), (13_000, 16_000)]
 
 
 def test_a_clip_whose_peak_lies_in_a_better_one_is_suppressed() -> None:
     rules = LengthRules(5000, 5000, 2000, 30_000)
     better, lesser = extend(moment(10, 12, 9.0), rules, HOUR_MS), extend(moment(14, 15, 4.0), rules, HOUR_MS)
-    assert choose([lesser, better]) == [better]
+    assert choose([lesser, better], rules, HOUR_MS) == [better]
 
 
 def test_a_target_duration_takes_the_best_that_fit_and_shortens_rather_than_drops_the_very_best() -> None:
@@ -67,8 +67,8 @@ def test_a_target_duration_takes_the_best_that_fit_and_shortens_rather_than_drop
         extend(moment(start, end, score), RULES, HOUR_MS)
         for start, end, score in ((10, 14, 9.0), (30, 38, 8.0), (50, 52, 7.0))
     ]
-    assert [kept.moment.score for kept in choose(candidates, target_ms=10_000)] == [9.0, 7.0]
-    (shortened,) = choose(candidates, target_ms=3000)
+    assert [kept.moment.score for kept in choose(candidates, RULES, HOUR_MS, target_ms=10_000)] == [9.0, 7.0]
+    (shortened,) = choose(candidates, RULES, HOUR_MS, target_ms=3000)
     assert shortened.length_ms == 3000
     assert shortened.start_ms <= peak_ms(shortened.moment) < shortened.end_ms
 
@@ -85,10 +85,11 @@ moments = st.builds(
 @given(st.lists(moments, max_size=12), st.one_of(st.none(), st.integers(1, 5)))
 def test_chosen_clips_never_overlap_and_always_show_their_peak(found: list[Moment], top: int | None) -> None:
     candidates = [extend(item, RULES, 130_000) for item in found]
-    chosen = choose(candidates, top)
+    chosen = choose(candidates, RULES, 130_000, top)
     assert top is None or len(chosen) <= top
     for kept in chosen:
         assert 0 <= kept.start_ms <= peak_ms(kept.moment) < kept.end_ms <= 130_000
+        assert RULES.min_ms <= kept.length_ms <= RULES.max_ms
     ordered = sorted(span(kept) for kept in chosen)
     assert all(before[1] <= after[0] for before, after in itertools.pairwise(ordered))
 

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
-from threading import BoundedSemaphore, Event
+from threading import Event, local
 
 import structlog
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
@@ -34,7 +34,7 @@ class MediaSource(FixedPartitionedSource[Slice, int]):
     own on the same worker; do not key them. Progress is the number of the next slice, so a resumed file goes on at a
     slice boundary with the very same slices.
 
-    At most `open_files` are decoded at a time by this process, in the order given; the others wait. A file that cannot
+    Each worker decodes `open_files` at a time; the others wait for their turn. A file that cannot
     be opened or breaks on the way ends with a slice that says so, and never ends the flow.
 
     Args:
@@ -43,9 +43,9 @@ class MediaSource(FixedPartitionedSource[Slice, int]):
         selection: The features that will see the slices; chosen from `settings` by default.
         skip: Streams that are finished already: listed, since the partitions of a recovery store must stay the same,
             but not read.
-        open_files: How many files this process decodes at a time; by default one a worker.
+        open_files: How many files a worker decodes at a time.
         stop: Once set, sources end without an end slice, so that the flow saves its progress and finishes.
-        decoded: Told the stream and the number of the next slice after each one.
+        decoded: Shown each slice as it is given out.
     """
 
     def __init__(
@@ -55,14 +55,14 @@ class MediaSource(FixedPartitionedSource[Slice, int]):
         *,
         selection: Selection | None = None,
         skip: Collection[str] = (),
-        open_files: int | None = None,
+        open_files: int = 1,
         stop: Event | None = None,
         decoded: Callable[[Slice], None] | None = None,
     ) -> None:
         self._paths = {item.stream: item.path for item in inputs}
         self._settings = settings
         self._needs = (selection or select_features(settings)).needs
-        self._slots = BoundedSemaphore(open_files or settings.workers)
+        self._slots = _Slots(open_files)
         self._threads = settings.decode_threads or _threads_each(settings.workers)
         self._skip = frozenset(skip)
         self._stop = stop or Event()
@@ -95,7 +95,7 @@ class _FilePartition(StatefulSourcePartition[Slice, int]):
         stream: str,
         open_at: Callable[[int], SliceReader],
         n: int,
-        slots: BoundedSemaphore,
+        slots: "_Slots",
         *,
         stop: Event,
         decoded: Callable[[Slice], None],
@@ -109,7 +109,7 @@ class _FilePartition(StatefulSourcePartition[Slice, int]):
         if self._n == _ENDED or self._stop.is_set():
             self.close()
             raise StopIteration
-        self._has_slot = self._has_slot or self._slots.acquire(blocking=False)
+        self._has_slot = self._has_slot or self._slots.acquire()
         if not self._has_slot:
             return []
         item = self._next()
@@ -147,9 +147,29 @@ class _FilePartition(StatefulSourcePartition[Slice, int]):
             return Slice(self._stream, self._n, end=StreamEnd(slice_start(self._n), problem=problem))
 
 
+class _Slots:
+    """How many files a worker has open; a worker is a thread, and no two of them share files."""
+
+    def __init__(self, each: int) -> None:
+        self._each, self._taken = each, local()
+
+    def acquire(self) -> bool:
+        taken = getattr(self._taken, "count", 0)
+        if taken == self._each:
+            return False
+        self._taken.count = taken + 1
+        return True
+
+    def release(self) -> None:
+        self._taken.count -= 1
+
+
 def _threads_each(workers: int) -> int:
-    """Return frame threads for each file: measured, twice the cores hide what is done between frames."""
-    return max(2 * (os.cpu_count() or 1) // workers, 1)
+    """Return frame threads for each file: measured, twice the cores hide what is done between frames.
+
+    FFmpeg advises against more than 16: each holds frames of its own.
+    """
+    return min(max(2 * (os.cpu_count() or 1) // workers, 1), 16)
 
 
 def _ignore(_: Slice) -> None:

@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 from clipstream.detect.moments import Moment, find_moments, hot_rows, merge_near
 from clipstream.detect.packed import EMPTY, PackedState, PackedTable
 from clipstream.detect.reasons import explain_none, reasons_for
-from clipstream.detect.scores import Scores, Usual, best_half_means, score_rows, usual_levels
+from clipstream.detect.scores import (
+    SMOOTHING_REACH,
+    Scores,
+    Usual,
+    best_half_means,
+    score_rows,
+    spread_lasting,
+    usual_levels,
+)
 from clipstream.detect.selection import Candidate, LengthRules, choose, extend, peak_ms
 from clipstream.features.base import FeatureInfo
 from clipstream.media.slices import StreamEnd
@@ -31,9 +39,6 @@ DEFAULT_PERCENTILE = 90.0
 
 WARM_UP_S = 10.0
 """A running policy says nothing before it has seen this much: it would not know what is usual."""
-
-_NEVER_MS = 1 << 53
-"""An end of stream that is not known yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +110,11 @@ class _Judge:
             self._windows.append([float(item.start_s / SLICE_S), float(item.end_s / SLICE_S)])
             return []
         self._stream = item.stream
+        if item.end is None and item.n < len(self._rows):
+            return []  # a replay after a restart
         self._errors += item.errors
         if item.end is not None:
             return self._finish(item.end)
-        if item.n < len(self._rows):
-            return []  # a replay after a restart
         self._rows.append(item.values)
         return self._decide()
 
@@ -131,6 +136,7 @@ class _Judge:
         raise NotImplementedError
 
     def _score(self, values: NDArray[np.float32]) -> tuple[Usual, Scores]:
+        values = spread_lasting(values, self._features)
         usual = usual_levels(values, self._features)
         rows = self._settings.smoothing_s / float(SLICE_S)
         return usual, score_rows(values, self._features, usual, self._settings.smoothing, rows)
@@ -157,10 +163,9 @@ class _Judge:
 
     def _moments(self, scores: Scores, threshold: float, begin: int = 0) -> list[Moment]:
         """Return the moments from row `begin` of `scores` on, counted from there."""
-        smoothed, noticeable = scores.smoothed[begin:], scores.noticeable[begin:]
-        hot = hot_rows(smoothed, threshold, self._window_rows)
-        hot &= hot_rows(noticeable, self._settings.floor, self._window_rows)
-        return merge_near(find_moments(smoothed, hot), self._gap_rows)
+        hot = hot_rows(scores.smoothed, threshold, self._window_rows)
+        hot &= hot_rows(scores.noticeable, self._settings.floor, self._window_rows)
+        return merge_near(find_moments(scores.smoothed[begin:], hot[begin:]), self._gap_rows)
 
     def _cuts_ms(self) -> list[int]:
         values = self._rows.array()
@@ -198,7 +203,6 @@ class _Judge:
 
     def _interval(self, candidate: Candidate, number: int, usual: Usual, scores: Scores, first: int = 0) -> Interval:
         """Make a highlight of a candidate; `scores` begin at row `first`."""
-        values = self._rows.array()[first:]
         return Interval(
             stream=self._stream,
             number=number,
@@ -206,7 +210,7 @@ class _Judge:
             end_ms=candidate.end_ms,
             peak_ms=peak_ms(candidate.moment),
             score=candidate.moment.score,
-            reasons=reasons_for(_moved(candidate.moment, -first), values, scores, usual, self._features),
+            reasons=reasons_for(_moved(candidate.moment, -first), scores, usual, self._features),
         )
 
 
@@ -219,12 +223,11 @@ class WholeDetector(_Judge):
     def _finish(self, end: StreamEnd) -> list[Found]:
         usual, scores = self._score(self._rows.array())
         threshold = self._threshold(self._window_scores(scores.smoothed))
-        cuts = self._cuts_ms()
-        candidates = [
-            extend(moment, self._rules, to_ms(end.duration_s), cuts) for moment in self._moments(scores, threshold)
-        ]
+        cuts, end_ms = self._cuts_ms(), to_ms(end.duration_s)
+        candidates = [extend(moment, self._rules, end_ms, cuts) for moment in self._moments(scores, threshold)]
         target_s = self._settings.target_duration_s
-        chosen = choose(candidates, self._settings.top, None if target_s is None else round(1000 * target_s))
+        target_ms = None if target_s is None else round(1000 * target_s)
+        chosen = choose(candidates, self._rules, end_ms, self._settings.top, target_ms)
         self._intervals = [
             self._interval(candidate, number, usual, scores)
             for number, candidate in enumerate(sorted(chosen, key=lambda item: item.start_ms), start=1)
@@ -245,8 +248,12 @@ class RunningDetector(_Judge):
         super().__init__(settings, features, state)
         self._horizon_rows = _rows(settings.horizon_s)
         # Smoothing still changes a row's score for as long as its kernel reaches ahead.
-        self._lag_rows = 0 if settings.smoothing == "none" else math.ceil(2 * settings.smoothing_s / SLICE_S)
+        self._lag_rows = (
+            0 if settings.smoothing == "none" else math.ceil(SMOOTHING_REACH * settings.smoothing_s / SLICE_S)
+        )
         self._quiet_rows = self._gap_rows + max(self._lag_rows, 1)
+        # A clip is cut when it is given out, so its context has to be there.
+        self._wait_rows = max(self._quiet_rows, math.ceil(settings.context_after_s / SLICE_S))
         self._longest_rows = max(_rows(settings.max_length_s), 1)
 
     def _decide(self) -> list[Found]:
@@ -267,24 +274,28 @@ class RunningDetector(_Judge):
         found: list[Found] = []
         for near in self._moments(scores, threshold, begin - first):
             moment = _moved(near, begin)
-            running = moment.end + self._quiet_rows > len(self._rows)
+            running = moment.end + self._wait_rows > len(self._rows)
             if running and ended is None:
                 if len(self._rows) - moment.start < self._longest_rows:
                     break
                 moment = replace(moment, end=moment.start + self._longest_rows)
             self._decided = moment.end + (0 if running else self._quiet_rows)
-            found.append(self._give_out(moment, usual, scores, first, ended))
+            found += self._give_out(moment, usual, scores, first, ended)
         return found
 
-    def _give_out(self, moment: Moment, usual: Usual, scores: Scores, first: int, ended: StreamEnd | None) -> Interval:
-        limit_ms = _NEVER_MS if ended is None else to_ms(ended.duration_s)
+    def _give_out(
+        self, moment: Moment, usual: Usual, scores: Scores, first: int, ended: StreamEnd | None
+    ) -> list[Interval]:
+        limit_ms = to_ms(slice_start(len(self._rows)) if ended is None else ended.duration_s)
         candidate = extend(moment, self._rules, limit_ms, self._cuts_ms())
         if self._intervals:
             earliest = self._intervals[-1].end_ms
+            if peak_ms(moment) < earliest:
+                return []  # the clip before shows it already
             candidate = replace(candidate, start_ms=max(candidate.start_ms, earliest))
         interval = self._interval(candidate, len(self._intervals) + 1, usual, scores, first)
         self._intervals.append(interval)
-        return interval
+        return [interval]
 
     def _keep_judged(self, scores: Scores, first: int, *, ended: bool) -> None:
         until = len(self._rows) - (0 if ended else self._lag_rows)

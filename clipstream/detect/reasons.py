@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from clipstream.detect.moments import Moment
 from clipstream.detect.scores import Scores, Usual
@@ -18,7 +17,6 @@ WORTH_TELLING_SHARE = 0.1
 
 def reasons_for(
     moment: Moment,
-    values: NDArray[np.float32],
     scores: Scores,
     usual: Usual,
     features: Sequence[FeatureInfo],
@@ -44,7 +42,7 @@ def reasons_for(
                 Reason(
                     feature=feature.name,
                     label=signal.label,
-                    value=float(values[moment.start + int(row), first + int(told)]),
+                    value=float(scores.values[moment.start + int(row), first + int(told)]),
                     usual=float(usual.median[first + int(told)]),
                     unit=signal.unit,
                     deviations=float(above[row, told]),

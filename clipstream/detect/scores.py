@@ -11,17 +11,25 @@ from scipy.ndimage import gaussian_filter1d, median_filter
 from clipstream.features.base import FeatureInfo
 
 __all__ = [
+    "SMOOTHING_REACH",
     "Scores",
     "Usual",
     "best_half_means",
     "score_rows",
     "smoothed",
+    "spread_lasting",
     "usual_levels",
 ]
 
 MAD_TO_DEVIATION = 1.4826
 """Scaled by this, the median absolute deviation of normally distributed values is their standard deviation
 (Rousseeuw & Croux, "Alternatives to the Median Absolute Deviation", JASA 88, 1993)."""
+
+SMOOTHING_REACH = 3.0
+"""A Gaussian is cut off at so many standard deviations."""
+
+LASTING_ROWS = 60
+"""Half a minute: keyframes further apart than that tell nothing of the time between them."""
 
 COMPRESSION_KNEE = 3.0
 """Deviations up to about here count in full; beyond, they count logarithmically, so that one feature with a tiny usual
@@ -48,6 +56,7 @@ class Scores:
     """Scores of T slices.
 
     Attributes:
+        values: (T, S) float32, the signals, those that last spread over the slices they are of.
         deviations: (T, S) float64, robust standard deviations above usual, NaN where missing.
         features: (T, F) float64, each feature's signals weighted together, compressed, NaN where missing.
         parts: (T, F) float64, what each feature adds to the fused score, 0 where missing.
@@ -57,6 +66,7 @@ class Scores:
             stream's own deviations: what tells dull footage from lively, where the other only tells moments apart.
     """
 
+    values: NDArray[np.float32]
     deviations: NDArray[np.float64]
     features: NDArray[np.float64]
     parts: NDArray[np.float64]
@@ -82,6 +92,25 @@ def usual_levels(values: NDArray[np.float32], features: Sequence[FeatureInfo]) -
     return Usual(median, spread, floors)
 
 
+def spread_lasting(values: NDArray[np.float32], features: Sequence[FeatureInfo]) -> NDArray[np.float32]:
+    """Return `values` (T, S) with each number of a lasting signal given to the rows without one before it.
+
+    Only over `LASTING_ROWS`: a longer silence is no measurement.
+    """
+    spread = values
+    signals = [signal for feature in features for signal in feature.signals]
+    for column in (number for number, signal in enumerate(signals) if signal.lasting):
+        present = np.flatnonzero(~np.isnan(values[:, column]))
+        if len(present) in {0, len(values)}:
+            continue
+        rows = np.arange(present[-1] + 1)
+        following = present[np.searchsorted(present, rows)]
+        spread = spread.copy() if spread is values else spread
+        near = following - rows < LASTING_ROWS
+        spread[rows[near], column] = values[following[near], column]
+    return spread
+
+
 def score_rows(
     values: NDArray[np.float32],
     features: Sequence[FeatureInfo],
@@ -100,6 +129,7 @@ def score_rows(
     noticeable = _weighted_parts(_feature_scores((values - usual.median) / usual.noticeable, features), features)
     fused = parts.sum(axis=1)
     return Scores(
+        values=values,
         deviations=above,
         features=per_feature,
         parts=parts,
@@ -135,7 +165,7 @@ def smoothed(
         return scores
     if smoothing == "median":
         return np.asarray(median_filter(scores, size=2 * max(round(rows), 1) + 1, mode="nearest"))
-    return np.asarray(gaussian_filter1d(scores, sigma=rows, mode="nearest", truncate=3.0))
+    return np.asarray(gaussian_filter1d(scores, sigma=rows, mode="nearest", truncate=SMOOTHING_REACH))
 
 
 def best_half_means(scores: NDArray[np.float64], length: int) -> NDArray[np.float64]:

@@ -59,7 +59,7 @@ def extend(moment: Moment, rules: LengthRules, stream_end_ms: int, cuts_ms: Sequ
     end = min(core_end + rules.after_ms, stream_end_ms)
     start = max((cut for cut in cuts_ms if start < cut <= core_start), default=start)
     end = min((cut for cut in cuts_ms if core_end <= cut < end), default=end)
-    start, end = _at_least(start, end, rules.min_ms, stream_end_ms)
+    start, end = _at_least(start, end, rules.min_ms, 0, stream_end_ms)
     start, end = _at_most(start, end, rules.max_ms, peak_ms(moment))
     return Candidate(start, end, moment)
 
@@ -69,19 +69,26 @@ def peak_ms(moment: Moment) -> int:
     return (to_ms(slice_start(moment.peak)) + to_ms(slice_start(moment.peak + 1))) // 2
 
 
-def choose(candidates: Sequence[Candidate], top: int | None = None, target_ms: int | None = None) -> list[Candidate]:
+def choose(
+    candidates: Sequence[Candidate],
+    rules: LengthRules,
+    stream_end_ms: int,
+    top: int | None = None,
+    target_ms: int | None = None,
+) -> list[Candidate]:
     """Return the best candidates, best first, none overlapping another (non-maximum suppression).
 
-    A candidate gives way to better ones: where they overlap it loses context, and where its own peak lies in a better
-    one it is dropped. With `target_ms`, one that no longer fits is passed over for the next that does; the very best
-    is shortened rather than dropped.
+    A candidate gives way to better ones: where they overlap it loses context, growing on its other side if it becomes
+    too short. It is dropped where its own peak lies in a better one, or where too little room is left between them.
+    With `target_ms`, one that no longer fits is passed over for the next that does; the very best is shortened rather
+    than dropped.
     """
     chosen: list[Candidate] = []
     total_ms = 0
     for candidate in sorted(candidates, key=lambda item: (-item.moment.score, item.start_ms)):
         if top is not None and len(chosen) == top:
             break
-        fitted = _beside(candidate, chosen)
+        fitted = _beside(candidate, chosen, rules, stream_end_ms)
         if fitted is None:
             continue
         if target_ms is not None and total_ms + fitted.length_ms > target_ms:
@@ -94,24 +101,30 @@ def choose(candidates: Sequence[Candidate], top: int | None = None, target_ms: i
     return chosen
 
 
-def _beside(candidate: Candidate, chosen: Sequence[Candidate]) -> Candidate | None:
-    start, end, peak = candidate.start_ms, candidate.end_ms, peak_ms(candidate.moment)
+def _beside(
+    candidate: Candidate, chosen: Sequence[Candidate], rules: LengthRules, stream_end_ms: int
+) -> Candidate | None:
+    peak, low, high = peak_ms(candidate.moment), 0, stream_end_ms
     for other in chosen:
         if other.start_ms <= peak < other.end_ms:
             return None
         if other.end_ms <= peak:
-            start = max(start, other.end_ms)
+            low = max(low, other.end_ms)
         else:
-            end = min(end, other.start_ms)
+            high = min(high, other.start_ms)
+    start, end = max(candidate.start_ms, low), min(candidate.end_ms, high)
+    start, end = _at_least(start, end, rules.min_ms, low, high)
+    if end - start < min(rules.min_ms, stream_end_ms):
+        return None
     return replace(candidate, start_ms=start, end_ms=end)
 
 
-def _at_least(start: int, end: int, length: int, limit: int) -> tuple[int, int]:
+def _at_least(start: int, end: int, length: int, low: int, high: int) -> tuple[int, int]:
     if end - start >= length:
         return start, end
-    start = max(start - (length - (end - start)) // 2, 0)
-    end = min(start + length, limit)
-    return max(end - length, 0), end
+    start = max(start - (length - (end - start)) // 2, low)
+    end = min(start + length, high)
+    return max(end - length, low), end
 
 
 def _at_most(start: int, end: int, length: int, peak: int) -> tuple[int, int]:

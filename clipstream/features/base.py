@@ -27,6 +27,8 @@ class Signal:
         weight: Share of the signal in its feature's score; 0 for a number that only informs.
         min_spread: The smallest change, in `unit`, worth noticing. A stream whose usual spread (scaled MAD) is smaller
             is measured with this instead, so that the trembling of a constant picture is not taken for an event.
+        lasting: The number is of the change since the last one, so the slices between, which have none, share it: with
+            `--scan`, the difference of two keyframes is of all the time between them.
         boundary: The number is no level but a time: where, in seconds after the slice's start, the picture cuts to
             another shot (NaN where it does not). Context around a highlight does not reach across it.
     """
@@ -36,6 +38,7 @@ class Signal:
     unit: str
     weight: float
     min_spread: float
+    lasting: bool = False
     boundary: bool = False
 
 

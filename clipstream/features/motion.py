@@ -49,8 +49,8 @@ class _Motion:
     name = "motion"
     weight = 0.4
     signals: tuple[Signal, ...] = (
-        Signal("motion_scene", "movement in the scene", "grey levels", weight=1.0, min_spread=0.5),
-        Signal("motion_camera", "movement of the camera", "% of the width/s", weight=0.0, min_spread=1.0),
+        Signal("motion_scene", "movement in the scene", "grey levels", weight=1.0, min_spread=0.5, lasting=True),
+        Signal("motion_camera", "movement of the camera", "% of the width/s", weight=0.0, min_spread=1.0, lasting=True),
     )
 
     def __init__(self, request: FrameRequest) -> None:

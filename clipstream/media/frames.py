@@ -43,10 +43,11 @@ class DecodeMode(Enum):
     """Which frames are decoded.
 
     Attributes:
-        ALL: Every frame.
+        ALL: Every frame, without the loop filter where no other frame depends on it: 4 % cheaper, and the ranks of
+            movement stay (Spearman 0.997 or more on six clips).
         SKIP: Frames that others refer to, without the loop filter, where the source has at least twice the rate that is
             asked; else every frame. Half the cost; 47 dB PSNR at 320×180.
-        KEYFRAMES: Keyframes alone.
+        KEYFRAMES: Keyframes alone, without the loop filter.
     """
 
     ALL = auto()
@@ -171,7 +172,8 @@ class FrameReader:
         context.thread_type = "AUTO"
         if self._skips:
             context.skip_frame = "NONREF"
-            context.options = {"skip_loop_filter": "all"}
+        every = self._mode is not DecodeMode.KEYFRAMES and not self._skips
+        context.options = {"skip_loop_filter": "noref" if every else "all"}
         self._samplers = [_Sampler(request, stream, self._origin_s) for request in self._requests]
         self._packets = self._container.demux(stream)
         self._counts: Counter[int] = Counter()

@@ -1,0 +1,117 @@
+"""The benchmarks compare what they say they compare, and their command runs."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import run
+from benchmarks.footage import Footage
+from benchmarks.measures import MEASURES, Measure, Seen, Trial, compare, trials
+from benchmarks.processes import Usage, measure
+from benchmarks.run import main, run_rounds, table
+
+SPEED = Measure("skip", "with skipping", "≥ 1.5 ×", "mine", "theirs")
+COST = Measure("dataflow", "over a loop", "≤ 10 %", "mine", "theirs", "cost")
+MEMORY = Measure("memory", "long against short", "≤ 1.1 ×", "mine", "theirs", "memory")
+SAME_MEDIA = {"mine": Trial((), 60), "theirs": Trial((), 60)}
+
+
+def used(wall_s: float = 1, cpu_s: float = 1, peak_mb: float = 1) -> Usage:
+    return Usage(wall_s, cpu_s, peak_mb)
+
+
+def test_speed_is_how_many_times_faster_by_the_clock_and_by_the_processor() -> None:
+    runs = {"mine": [used(4, 6)], "theirs": [used(6, 9)]}
+    assert compare(SPEED, runs, SAME_MEDIA) == Seen("1.50 ×", "1.50 ×")
+
+
+def test_speed_counts_the_media_that_went_through() -> None:
+    runs = {"mine": [used(4, 4)], "theirs": [used(4, 4)]}
+    ten_times = {"mine": Trial((), 600), "theirs": Trial((), 60)}
+    assert compare(SPEED, runs, ten_times).figure == "10.00 ×"
+
+
+def test_what_disturbs_one_round_does_not_count() -> None:
+    runs = {"mine": [used(2), used(2), used(90)], "theirs": [used(4), used(70), used(4)]}
+    assert compare(SPEED, runs, SAME_MEDIA).figure == "2.00 ×"
+
+
+def test_each_run_is_compared_with_the_one_of_its_round() -> None:
+    runs = {"mine": [used(1), used(2), used(3)], "theirs": [used(3), used(6), used(9)]}
+    assert compare(SPEED, runs, SAME_MEDIA).figure == "3.00 ×"
+
+
+def test_cost_is_what_is_added_in_percent() -> None:
+    runs = {"mine": [used(5.5, 4)], "theirs": [used(5, 5)]}
+    assert compare(COST, runs, SAME_MEDIA) == Seen("+10 %", "-20 %")
+
+
+def test_memory_is_a_ratio_and_beside_nothing_megabytes() -> None:
+    runs = {"mine": [used(peak_mb=250)], "theirs": [used(peak_mb=240), used(peak_mb=260)]}
+    alone = Measure("memory", "of the long one", "< 400 MB", "mine", None, "memory")
+    assert compare(MEMORY, runs, SAME_MEDIA) == Seen("1.00 ×", "")
+    assert compare(alone, runs, SAME_MEDIA) == Seen("250 MB", "")
+
+
+def test_the_table_is_markdown_with_a_line_a_measure() -> None:
+    assert table([(SPEED, Seen("1.62 ×", "1.55 ×"))]).splitlines() == [
+        "| name | measure | wanted | seen | by processor time |",
+        "| --- | --- | --- | --- | --- |",
+        "| skip | with skipping | ≥ 1.5 × | 1.62 × | 1.55 × |",
+    ]
+
+
+def test_every_measure_compares_trials_that_there_are(tmp_path: Path) -> None:
+    known = trials(Footage(tmp_path, 60, tmp_path, 600), tmp_path)
+    assert {name for item in MEASURES for name in (item.of, item.against) if name} == set(known)
+
+
+def test_all_programs_run_in_every_round_but_those_that_need_one(tmp_path: Path) -> None:
+    order = tmp_path / "order"
+
+    def says(name: str, *, once: bool = False) -> Trial:
+        return Trial((sys.executable, "-c", f"open({str(order)!r}, 'a').write({name!r})"), 1, once)
+
+    runs = run_rounds({"a": says("a"), "b": says("b", once=True), "c": says("c")}, rounds=2)
+    assert order.read_text() == "abcac"
+    assert {name: len(usages) for name, usages in runs.items()} == {"a": 2, "b": 1, "c": 2}
+
+
+def test_a_program_may_measure_itself() -> None:
+    seen = measure([sys.executable, "-c", 'print(\'{"wall_s": 0.001, "cpu_s": 7.0}\')'])
+    assert (seen.wall_s, seen.cpu_s) == (0.001, 7.0)
+    assert seen.start_s > 0
+
+
+def test_memory_is_that_of_the_program() -> None:
+    seen = measure([sys.executable, "-c", "b'1' * 600_000_000"])  # more than a test's own process holds
+    assert 600 < seen.peak_mb < 640
+
+
+def test_a_program_that_fails_is_no_measurement() -> None:
+    with pytest.raises(subprocess.CalledProcessError):
+        measure([sys.executable, "-c", "raise SystemExit(3)"])
+
+
+def test_without_ffmpeg_the_command_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert main(["skip"]) == 2
+    assert "ffmpeg is not installed" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg, which the benchmarks measure against, is not here")
+def test_the_command_measures_a_few_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = tmp_path / "clip.mp4"
+    make = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=30:duration=1", str(clip)]
+    subprocess.run(make, check=True)
+    monkeypatch.setattr(run, "CACHE", tmp_path / "media")
+    assert main(["skip", "--clip", str(clip), "--seconds", "2", "--rounds", "1"]) == 0
+    assert "| skip | with skipping" in capsys.readouterr().out
