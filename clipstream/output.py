@@ -18,7 +18,7 @@ from typing import Literal
 
 import structlog
 
-from clipstream.errors import ClipstreamError, InputError, StoppedError
+from clipstream.errors import ClipstreamError, CutError, InputError, StoppedError
 from clipstream.media.cutting import ClipResult, ClipSpec, Cutter
 from clipstream.media.inputs import STATE_FOLDER
 from clipstream.media.probe import MediaInfo, fingerprint, probe
@@ -38,6 +38,7 @@ CLIP_RECORDS = "clips"
 """Folder in the state folder that remembers which clips of an unfinished run are whole."""
 
 _CLIP_NAME = re.compile(r"\d{3,}_\d{6,}\.\d{3}\.(mp4|m4a)")
+_HALF_WRITTEN = re.compile(r"\.\d{3,}_\d{6,}\.\d{3}\..*")
 
 _SUMMARY = 0
 """Stands for the summary among the numbers of highlights, which count from 1."""
@@ -92,18 +93,19 @@ def clip_name(interval: Interval, suffix: str) -> str:
 class StreamOutput:
     """Everything that is written for one stream.
 
+    `source_fingerprint` is what `source` was before it was analysed; empty where it could not be read.
+
     Items are worked off in order, one at a time. `pending` is what a snapshot has to remember: an item leaves it only
     when its files are there.
     """
 
-    def __init__(self, context: OutputContext, stream: str, source: Path) -> None:
+    def __init__(self, context: OutputContext, stream: str, source: Path, source_fingerprint: str) -> None:
         self._context, self._stream, self._source = context, stream, source
         self._folder = context.out / stream
         self._records = context.out / STATE_FOLDER / CLIP_RECORDS / stream
         self._media: MediaInfo | None = None
-        self._fingerprint = ""
+        self._fingerprint = source_fingerprint
         with suppress(InputError):  # what cannot be read is reported by the source, with an end that says so
-            self._fingerprint = fingerprint(source)
             self._media = probe(source)
         self._changed = Condition()
         self._pending: list[Interval | StreamSummary] = []
@@ -167,6 +169,8 @@ class StreamOutput:
             return None
 
     def _cut(self, interval: Interval) -> None:
+        if fingerprint(self._source) != self._fingerprint:
+            raise CutError(f"{self._source}: the file has changed since it was analysed; run it again with --force.")
         target = self._folder / "clips" / clip_name(interval, self._suffix())
         identity = f"{self._fingerprint} {self._context.settings.fingerprint()} {interval.start_ms}-{interval.end_ms}"
         result = self._recorded(interval, identity, target)
@@ -178,7 +182,6 @@ class StreamOutput:
                 target=target,
                 start_s=Fraction(interval.start_ms, 1000),
                 end_s=Fraction(interval.end_ms, 1000),
-                fingerprint=self._fingerprint,
                 metadata={
                     "title": f"{self._stream} {interval.number}",
                     "comment": (
@@ -303,8 +306,7 @@ class StreamOutput:
         for path in folder.iterdir() if folder.is_dir() else ():
             if path.name in ours:
                 continue
-            half_written = path.name.startswith(".") and _CLIP_NAME.match(path.name[1:])
-            if half_written or _CLIP_NAME.fullmatch(path.name):
+            if _CLIP_NAME.fullmatch(path.name) or _HALF_WRITTEN.fullmatch(path.name):
                 path.unlink(missing_ok=True)
         if not summary.intervals and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()

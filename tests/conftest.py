@@ -1,6 +1,6 @@
 """Fixtures that every test may use."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from clipstream.features.base import FeatureInfo, Signal
+from clipstream.media.cut.encoders import ordinary_priority
 from clipstream.media.slices import FrameBatch, MediaNeeds, Slice, StreamEnd
 from clipstream.results import Interval, Reason, StreamSummary
 from clipstream.timing import AUDIO_RATE_HZ, SAMPLES_PER_SLICE, slice_at
@@ -70,6 +71,13 @@ def _read_slices(path: Path, needs: MediaNeeds) -> list[Slice]:
 
     with SliceReader(path, path.stem, needs) as reader:
         return [piece for piece in reader if piece.end is None]
+
+
+@pytest.fixture(autouse=True)
+def _ordinary_priority() -> Iterator[None]:
+    """Undo what SVT-AV1 does to a process run by root, which would starve everything beside it."""
+    yield
+    ordinary_priority()
 
 
 SummaryMaker = Callable[..., StreamSummary]

@@ -15,6 +15,7 @@ from clipstream.detect.windows import WindowGrid, Windows
 from clipstream.features import select_features
 from clipstream.media.cut import EncodeCutter
 from clipstream.media.decode import DecodeMode, SliceReader
+from clipstream.media.probe import fingerprint
 from clipstream.output import OutputContext, StreamOutput
 
 
@@ -38,7 +39,7 @@ def main() -> None:
         clip_written=lambda *_: None,
         stream_written=lambda _, manifest: print(manifest.status),  # noqa: T201 - what the test reads
     )
-    output = StreamOutput(context, path.stem, path)
+    output = StreamOutput(context, path.stem, path, fingerprint(path))
     with SliceReader(path, path.stem, selection.needs, mode=DecodeMode.of(settings)) as slices:
         for item in slices:
             numbers = [] if item.end else [feature.extract([item]) for feature in selection.features]

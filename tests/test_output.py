@@ -13,6 +13,7 @@ from media_factory import Video, even_times, make_clip
 
 from clipstream.errors import CutError
 from clipstream.media.cutting import ClipResult, ClipSpec, Cutter
+from clipstream.media.probe import fingerprint
 from clipstream.output import OutputContext, StreamOutput, finished_manifest
 from clipstream.report.manifest import Manifest, read_manifest
 from clipstream.results import Interval, StreamSummary
@@ -52,6 +53,10 @@ def context_of(out: Path, cutter: Cutter, threads: int = 1, *, stopped: bool = F
     )
 
 
+def output_of(context: OutputContext, stream: str, source: Path) -> StreamOutput:
+    return StreamOutput(context, stream, source, fingerprint(source))
+
+
 def write(output: StreamOutput, summary: StreamSummary) -> None:
     for interval in summary.intervals:
         output.add(interval)
@@ -66,7 +71,7 @@ def manifest_of(folder: Path) -> Manifest:
 
 
 def test_manifest_table_and_folder_agree_on_the_clips(film: Path, tmp_path: Path, make_summary: Summaries) -> None:
-    write(StreamOutput(context_of(tmp_path, Pretender()), "match", film), make_summary())
+    write(output_of(context_of(tmp_path, Pretender()), "match", film), make_summary())
     names = {"clips/001_000002.000.mp4", "clips/002_000008.000.mp4"}
     folder = tmp_path / "match"
     assert {one.clip for one in manifest_of(folder).highlights} == names
@@ -77,7 +82,7 @@ def test_manifest_table_and_folder_agree_on_the_clips(film: Path, tmp_path: Path
 
 def test_what_comes_twice_is_cut_once(film: Path, tmp_path: Path, make_summary: Summaries) -> None:
     cutter, summary = Pretender(), make_summary()
-    output = StreamOutput(context_of(tmp_path, cutter), "match", film)
+    output = output_of(context_of(tmp_path, cutter), "match", film)
     output.add(summary.intervals[0])
     write(output, summary)
     assert len(cutter.cuts) == 2
@@ -88,10 +93,10 @@ def test_a_clip_that_is_whole_is_not_cut_again_by_the_next_run(
 ) -> None:
     cutter, summary = Pretender(), make_summary()
     for _ in range(2):
-        write(StreamOutput(context_of(tmp_path, cutter), "match", film), summary)
+        write(output_of(context_of(tmp_path, cutter), "match", film), summary)
     assert len(cutter.cuts) == 2
     (tmp_path / "match" / "clips" / cutter.cuts[0]).write_text("half", encoding="utf-8")
-    write(StreamOutput(context_of(tmp_path, cutter), "match", film), summary)
+    write(output_of(context_of(tmp_path, cutter), "match", film), summary)
     assert cutter.cuts[2:] == cutter.cuts[:1]
 
 
@@ -102,7 +107,7 @@ def test_clips_of_earlier_settings_go_and_what_is_the_users_stays(
     clips.mkdir(parents=True)
     for name in ("007_000001.000.mp4", ".001_000002.000.1f-2e.mp4", "mine.mp4"):
         (clips / name).touch()
-    write(StreamOutput(context_of(tmp_path, Pretender()), "match", film), make_summary())
+    write(output_of(context_of(tmp_path, Pretender()), "match", film), make_summary())
     assert {path.name for path in clips.iterdir()} == {"001_000002.000.mp4", "002_000008.000.mp4", "mine.mp4"}
 
 
@@ -111,7 +116,7 @@ def test_a_source_that_changed_after_it_was_analysed_is_not_cut(
 ) -> None:
     source = tmp_path / "match.mp4"
     source.write_bytes(film.read_bytes())
-    output = StreamOutput(context_of(tmp_path / "out", Pretender()), "match", source)
+    output = output_of(context_of(tmp_path / "out", Pretender()), "match", source)
     source.write_bytes(film.read_bytes() + b"more")
     write(output, make_summary())
     manifest = manifest_of(tmp_path / "out" / "match")
@@ -127,7 +132,7 @@ def test_one_clip_that_fails_keeps_no_other_from_being_cut(film: Path, tmp_path:
                 raise CutError("no luck today.")
             return super().cut(spec, cancelled)
 
-    write(StreamOutput(context_of(tmp_path, Unlucky()), "match", film), make_summary())
+    write(output_of(context_of(tmp_path, Unlucky()), "match", film), make_summary())
     first, second = manifest_of(tmp_path / "match").highlights
     assert (first.clip, first.notes) == (None, ("no luck today.",))
     assert second.clip == "clips/002_000008.000.mp4"
@@ -136,7 +141,7 @@ def test_one_clip_that_fails_keeps_no_other_from_being_cut(film: Path, tmp_path:
 def test_when_stopped_everything_is_still_pending_and_nothing_is_written(
     film: Path, tmp_path: Path, make_summary: Summaries
 ) -> None:
-    output, summary = StreamOutput(context_of(tmp_path, Pretender(), stopped=True), "match", film), make_summary()
+    output, summary = output_of(context_of(tmp_path, Pretender(), stopped=True), "match", film), make_summary()
     write(output, summary)
     assert output.pending() == (*summary.intervals, summary)
     assert list(tmp_path.iterdir()) == []
@@ -157,7 +162,7 @@ def test_many_streams_share_the_threads(film: Path, tmp_path: Path, make_summary
             return super().cut(spec, cancelled)
 
     context, summary = context_of(tmp_path, Watched(), threads), make_summary()
-    outputs = [StreamOutput(context, f"match-{number}", film) for number in range(4)]
+    outputs = [output_of(context, f"match-{number}", film) for number in range(4)]
     for output in outputs:
         output.add(summary.intervals[0])
     for output in outputs:
@@ -169,14 +174,14 @@ def test_many_streams_share_the_threads(film: Path, tmp_path: Path, make_summary
 def test_a_path_that_is_no_text_is_written_readably(film: Path, tmp_path: Path, make_summary: Summaries) -> None:
     source = tmp_path / "bad\udcff.mp4"
     source.write_bytes(film.read_bytes())
-    write(StreamOutput(context_of(tmp_path, Pretender()), "bad", source), make_summary())
+    write(output_of(context_of(tmp_path, Pretender()), "bad", source), make_summary())
     assert manifest_of(tmp_path / "bad").source.name == "bad\N{REPLACEMENT CHARACTER}.mp4"
 
 
 def test_a_finished_stream_lacks_nothing(film: Path, tmp_path: Path, make_summary: Summaries) -> None:
     summary = make_summary()
     context = context_of(tmp_path, Pretender())
-    write(StreamOutput(context, "match", film), summary)
+    write(output_of(context, "match", film), summary)
     names = [info.name for info in summary.features]
     print_of = manifest_of(tmp_path / "match").source.fingerprint
     assert finished_manifest(tmp_path, "match", print_of, context.settings, names) is not None
@@ -187,7 +192,7 @@ def test_a_finished_stream_lacks_nothing(film: Path, tmp_path: Path, make_summar
 
 
 def test_only_intervals_make_clips_and_nothing_else(film: Path, tmp_path: Path) -> None:
-    output = StreamOutput(context_of(tmp_path, Pretender()), "match", film)
+    output = output_of(context_of(tmp_path, Pretender()), "match", film)
     output.add(Interval("match", 1, 1000, 2000, 1500, 3.0))
     output.close()
     assert [path.name for path in (tmp_path / "match").iterdir()] == ["clips"]

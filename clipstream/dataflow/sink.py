@@ -7,10 +7,12 @@ from threading import Event
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
+from clipstream.errors import InputError
 from clipstream.features.registry import Selection, select_features
 from clipstream.media.cut import EncodeCutter
 from clipstream.media.cutting import Cutter
 from clipstream.media.inputs import Input
+from clipstream.media.probe import fingerprint
 from clipstream.output import OutputContext, StreamOutput
 from clipstream.report.manifest import Manifest
 from clipstream.results import Interval, StreamSummary
@@ -53,6 +55,7 @@ class ClipSink(FixedPartitionedSink[_Found, tuple[_Found, ...]]):
         stream_written: Callable[[str, Manifest], None] | None = None,
     ) -> None:
         self._paths = {item.stream: item.path for item in inputs}
+        self._fingerprints = {item.stream: _fingerprint(item.path) for item in inputs}  # now: before they are read
         self._skip = frozenset(skip)
         self._context = OutputContext(
             out=Path(settings.out),
@@ -80,15 +83,16 @@ class ClipSink(FixedPartitionedSink[_Found, tuple[_Found, ...]]):
         resume_state: tuple[_Found, ...] | None,
     ) -> "_OutputPartition":
         """Return the partition of one stream, with what it had still to write."""
-        partition = _OutputPartition(self._context, for_part, self._paths[for_part])
+        output = StreamOutput(self._context, for_part, self._paths[for_part], self._fingerprints[for_part])
+        partition = _OutputPartition(output)
         if for_part not in self._skip:
             partition.write_batch(list(resume_state or ()))
         return partition
 
 
 class _OutputPartition(StatefulSinkPartition[_Found, tuple[_Found, ...]]):
-    def __init__(self, context: OutputContext, stream: str, path: Path) -> None:
-        self._output = StreamOutput(context, stream, path)
+    def __init__(self, output: StreamOutput) -> None:
+        self._output = output
 
     def write_batch(self, values: list[_Found]) -> None:
         for item in values:
@@ -99,6 +103,13 @@ class _OutputPartition(StatefulSinkPartition[_Found, tuple[_Found, ...]]):
 
     def close(self) -> None:
         self._output.close()
+
+
+def _fingerprint(path: Path) -> str:
+    try:
+        return fingerprint(path)
+    except InputError:
+        return ""  # the source says what is wrong with it
 
 
 def _ignore(*_: object) -> None:

@@ -17,7 +17,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
-from clipstream.media.cut.encoders import describe_pictures, silence_svt
+from clipstream.media.cut.encoders import describe_pictures, ordinary_priority, silence_svt
 
 __all__ = ["Edge", "EdgeRun", "Edges", "UnfaithfulError"]
 
@@ -69,7 +69,9 @@ class Edges(ABC):
         """
         silence_svt()
         with self._refusing():
-            return EdgeRun(self, self._open())
+            run = EdgeRun(self, self._open())
+            ordinary_priority()
+            return run
 
     def framed(self, data: bytes, *, is_keyframe: bool) -> bytes:  # noqa: ARG002 - for those that need it
         """Return an encoder's packet as it has to stand among the source's."""

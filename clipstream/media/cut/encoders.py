@@ -1,9 +1,12 @@
 """Which encoder pictures get, and what it is told of them."""
 
 import os
+import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from types import MappingProxyType
 
 from av.video.codeccontext import VideoCodecContext
@@ -11,7 +14,7 @@ from av.video.stream import VideoStream
 
 from clipstream.errors import UsageError
 
-__all__ = ["CODECS", "Encoding", "choose_encoding", "describe_pictures", "silence_svt"]
+__all__ = ["CODECS", "Encoding", "choose_encoding", "describe_pictures", "ordinary_priority", "silence_svt"]
 
 _FULL_RANGE = 2
 
@@ -111,3 +114,12 @@ def describe_pictures(encoder: VideoCodecContext, source: VideoStream) -> None:
 def silence_svt() -> None:
     """Keep SVT-AV1 from printing what it does on stderr; it has no other way to be told."""
     os.environ.setdefault("SVT_LOG", "1")
+
+
+def ordinary_priority() -> None:
+    """Take back the real-time priority that SVT-AV1 gives the threads of a process run by root, starving all others."""
+    if not sys.platform.startswith("linux") or os.sched_getscheduler(0) == os.SCHED_OTHER:
+        return
+    for thread in Path("/proc/self/task").iterdir():
+        with suppress(OSError):  # it has ended
+            os.sched_setscheduler(int(thread.name), os.SCHED_OTHER, os.sched_param(0))

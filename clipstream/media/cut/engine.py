@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import av.container
 
 from clipstream.errors import CutError, InputError, StoppedError
+from clipstream.media.cut.encoders import ordinary_priority
 from clipstream.media.cut.output import Output
 from clipstream.media.cut.source import AnyPacket, Source, Span, time_base
 from clipstream.media.cut.survey import Survey, survey
@@ -59,6 +60,7 @@ def make_clip(spec: ClipSpec, tracks: Tracks, cancelled: Callable[[], bool]) -> 
                 raise CutError(f"{spec.source.name}: no track of it can be cut.")
             read_from_s = found.read_from_s if found else span.start_s
             run(source, Writer(output, made), made, read_from_s - _PRE_ROLL_S, cancelled)
+            ordinary_priority()
             result = _describe(spec, source, made, notes)
             # A track that nothing was written to is not in the file.
             written = [track for track in made if track.start_s is not None]
