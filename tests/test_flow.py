@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import bytewax.operators as op
@@ -101,6 +102,18 @@ def test_workers_change_nothing(scenes: list[Input], workers: int, tmp_path: Pat
     alone = clip_digests(tmp_path / "alone")
     assert len(alone) == 4
     assert clip_digests(tmp_path / "workers") == alone
+
+
+@pytest.mark.parametrize("open_files", [1, 2])
+def test_a_worker_reads_as_many_files_at_a_time_as_it_may(scenes: list[Input], open_files: int) -> None:
+    read: list[str] = []
+    flow = Dataflow("in_turn")
+    source = MediaSource(scenes, Settings(), open_files=open_files, decoded=lambda item: read.append(item.stream))
+    op.output("out", op.map("stream", op.input("media", flow, source), lambda item: item.stream), TestingSink([]))
+    cluster_main(flow, [], 0, worker_count_per_proc=1)
+    changes = sum(a != b for a, b in pairwise(read))
+    assert set(read) == {"one", "two"}
+    assert (changes == 1) is (open_files == 1)
 
 
 def test_a_file_that_breaks_on_the_way_does_not_end_the_flow(scenes: list[Input], tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
 """Media files as a Bytewax input: one partition a stream, one slice a batch."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
-from threading import Event, local
+from threading import Event, get_ident
 
 import structlog
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
@@ -148,20 +149,23 @@ class _FilePartition(StatefulSourcePartition[Slice, int]):
 
 
 class _Slots:
-    """How many files a worker has open; a worker is a thread, and no two of them share files."""
+    """How many files a worker has open; a worker is a thread, and no two of them share files.
+
+    By the thread's number: a `threading.local` is empty again at every call that Bytewax's worker threads make.
+    """
 
     def __init__(self, each: int) -> None:
-        self._each, self._taken = each, local()
+        self._each, self._taken = each, Counter[int]()
 
     def acquire(self) -> bool:
-        taken = getattr(self._taken, "count", 0)
-        if taken == self._each:
+        worker = get_ident()
+        if self._taken[worker] >= self._each:
             return False
-        self._taken.count = taken + 1
+        self._taken[worker] += 1
         return True
 
     def release(self) -> None:
-        self._taken.count -= 1
+        self._taken[get_ident()] -= 1
 
 
 def _threads_each(workers: int) -> int:
