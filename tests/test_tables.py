@@ -85,7 +85,17 @@ def test_scores_have_the_threshold_each_feature_and_the_window_that_decides(
 ) -> None:
     summary = make_summary()
     table = pq.read_table(write_scores(tmp_path, summary))
-    names = ["n", "start_s", "score", "threshold", "window_score", "window_start_s", "score_audio", "score_motion"]
+    names = [
+        "n",
+        "start_s",
+        "score",
+        "noticeable",
+        "threshold",
+        "window_score",
+        "window_start_s",
+        "score_audio",
+        "score_motion",
+    ]
     assert table.column_names == names
     np.testing.assert_array_equal(table["score"].to_numpy(), summary.scores)
     np.testing.assert_array_equal(table["score_motion"].to_numpy(), summary.feature_scores[:, 1])

@@ -3,7 +3,6 @@
 import importlib
 import pkgutil
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import cast
 
@@ -87,7 +86,6 @@ def _entry_points() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
 
 
-@lru_cache(maxsize=64)  # source, operator and sink of a flow share one copy of a model
 def _create(name: str, settings: Settings) -> Feature:
     if name in _built_in():
         create = importlib.import_module(f"clipstream.features.{name}").create
