@@ -1,7 +1,10 @@
 """A run over files: what becomes of each, whatever becomes of the others."""
 
+import shutil
+import signal
 from fractions import Fraction
 from pathlib import Path
+from threading import Event
 
 import pytest
 from media_factory import Sound, Video, even_times, make_clip
@@ -100,6 +103,60 @@ def test_nothing_but_the_mark_of_an_output_folder_stays_of_a_finished_run(scene:
     run(tmp_path, scene)
     left = {str(path.relative_to(tmp_path)) for path in tmp_path.glob(".clipstream/**/*") if path.is_file()}
     assert left == {".clipstream/README", ".clipstream/lock"}
+
+
+def test_a_file_of_the_same_name_from_another_folder_leaves_the_first_ones_results_alone(
+    scene: Path, tmp_path: Path
+) -> None:
+    out, yesterday, today = tmp_path / "out", tmp_path / "yesterday", tmp_path / "today"
+    other = make_scene(tmp_path / "scene.mp4", seed=1, rate_hz=5, duration_s=20)
+    for folder, content in ((yesterday, scene), (today, other)):
+        folder.mkdir()
+        (folder / "GX01.mp4").write_bytes(content.read_bytes())
+    run(out, yesterday / "GX01.mp4")
+    first = clip_digests(out)
+    (outcome,) = run(out, today / "GX01.mp4")
+    assert (outcome.stream, outcome.folder.name, outcome.state) == ("GX01-2", "GX01-2", "done")
+    assert clip_digests(out).items() > first.items()
+    assert [run(out, folder / "GX01.mp4")[0].stream for folder in (yesterday, today)] == ["GX01", "GX01-2"]
+
+
+def test_a_file_that_was_moved_keeps_its_results(scene: Path, tmp_path: Path) -> None:
+    before, after = tmp_path / "before.mp4", tmp_path / "moved" / "before.mp4"
+    before.write_bytes(scene.read_bytes())
+    run(tmp_path / "out", before)
+    after.parent.mkdir()
+    before.rename(after)
+    assert states(run(tmp_path / "out", after)) == ["already_done"]
+
+
+def test_what_is_gone_of_an_input_that_ended_before_an_interruption_is_made_again(scene: Path, tmp_path: Path) -> None:
+    first_ended = Event()
+
+    class Impatient(Notes):
+        def progressed(self, stream: str, media_s: Fraction) -> None:
+            if stream == "second" and media_s == 5:
+                assert first_ended.wait(20)
+                signal.raise_signal(signal.SIGTERM)
+
+        def finished(self, outcome: Outcome) -> None:
+            first_ended.set()
+
+    inputs, settings = [Input(name, scene) for name in ("first", "second")], Settings(out=str(tmp_path), top=2)
+    assert states(run_job(inputs, settings, Impatient())) == ["done", "stopped"]
+    shutil.rmtree(tmp_path / "first")
+    assert states(run_job(inputs, settings, Notes())) == ["done", "done"]
+    assert len(clip_digests(tmp_path)) == 4
+
+
+def test_a_watcher_that_fails_costs_no_clip(scene: Path, tmp_path: Path) -> None:
+    class Deaf(Notes):
+        def clip_written(self, stream: str, interval: Interval, path: Path) -> None:
+            raise BrokenPipeError
+
+    (outcome,) = run_job([Input("scene", scene)], Settings(out=str(tmp_path), top=2), Deaf())
+    assert outcome.state == "done"
+    assert len(clip_digests(tmp_path)) == 2
 
 
 FULL = RuntimeError('called `unwrap()` on an `Err`: SqliteFailure(Error { code: DiskFull }, Some("disk is full"))')
