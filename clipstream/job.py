@@ -26,6 +26,7 @@ from clipstream.report.files import write_atomically, writing
 from clipstream.report.manifest import MANIFEST_NAME, Manifest, read_manifest
 from clipstream.results import Interval
 from clipstream.settings import Settings
+from clipstream.stopping import stop_on_signals
 from clipstream.timing import slice_start
 
 __all__ = ["Outcome", "Watcher", "run_job"]
@@ -113,6 +114,8 @@ class _Job:
         todo = [item for item in ready if not self._already_done(item)]
         if todo:
             self._work(ready, todo)
+        else:
+            self._tidy(ready)
         for item in self._inputs:
             if item.stream not in self._outcomes:
                 self._report(self._outcome(item, "stopped", "stopped; run the same command again to go on."))
@@ -168,7 +171,7 @@ class _Job:
         return True
 
     def _work(self, ready: list[_Ready], todo: list[_Ready]) -> None:
-        job = self._state / "jobs" / self._identity(ready)
+        job = self._job_folder(ready)
         resumed = job.is_dir()
         with _only_run(self._state, [item.item.stream for item in todo]):
             again = self._attempt(job, ready, todo, resumed=resumed)
@@ -181,7 +184,7 @@ class _Job:
         """Run the flow; return the inputs that a resumed run had nothing to say of."""
         # Imported late, so that a run with nothing to do answers without it.
         from clipstream.dataflow.flow import highlights_flow  # noqa: PLC0415
-        from clipstream.dataflow.run import run_flow, stop_on_signals  # noqa: PLC0415
+        from clipstream.dataflow.run import run_flow  # noqa: PLC0415
 
         with writing(self._out):
             job.mkdir(parents=True, exist_ok=True)
@@ -244,7 +247,16 @@ class _Job:
             if outcome is not None and outcome.state in {"done", "already_done"}:
                 shutil.rmtree(self._state / CLIP_RECORDS / item.item.stream, ignore_errors=True)
 
-    def _identity(self, ready: list[_Ready]) -> str:
+    def _tidy(self, ready: list[_Ready]) -> None:
+        """Take away what a run left that was killed between its last result and its own tidying."""
+        job = self._job_folder(ready)
+        leftovers = [job, *(self._state / CLIP_RECORDS / item.item.stream for item in ready)]
+        if any(path.exists() for path in leftovers):
+            with suppress(UsageError), _only_run(self._state, [item.item.stream for item in ready]):
+                self._forget_clips_of_finished(ready)
+                shutil.rmtree(job, ignore_errors=True)
+
+    def _job_folder(self, ready: list[_Ready]) -> Path:
         """Name the job after everything that its recovery store depends on."""
         parts = [
             [[item.item.stream, item.fingerprint] for item in sorted(ready, key=lambda one: one.item.stream)],
@@ -253,7 +265,7 @@ class _Job:
             version("clipstream"),
             self._settings.force,
         ]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+        return self._state / "jobs" / hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
     def _on_slice(self, item: Slice) -> None:
         with self._lock:

@@ -54,6 +54,8 @@ def test_killed_twenty_times_the_clips_are_those_of_an_uninterrupted_run(
         ends += 1
         assert set(process.stdout.split()) <= {"done", "already_done"}, process.stderr
         assert clip_digests(out) == uninterrupted
+        assert not any((out / ".clipstream" / "clips").glob("*")), "records of clips were left"
+        assert not any((out / ".clipstream" / "jobs").glob("*")), "saved progress was left"
         for name in ("one", "two"):
             assert {path.name for path in (out / name).iterdir()} == {
                 "clips", "features.parquet", "highlights.csv", "manifest.json", "report.html", "scores.parquet"

@@ -34,7 +34,7 @@ _REFERENCE_S = 1 / 12
 _LONGEST_S = 0.5
 _GROWTH = 0.7
 
-# Denser pictures tell little more and cost as much again each. Under the gaps of 15 Hz, 50/3 Hz and all that is sparser.
+# Denser pictures tell little more and cost as much again each. Just under the gaps of 50/3 Hz.
 _SHORTEST_S = 0.058
 
 _CORNERS = 60
@@ -63,8 +63,8 @@ class _Motion:
     def extract(self, slices: Sequence[Slice]) -> NDArray[np.float32]:
         """Return (len(slices), 2) float32: `motion_scene` and `motion_camera`; NaN without two pictures.
 
-        Both are medians over the pairs of neighbouring pictures, a twelfth of a second apart or so where there are more,
-        so that a cut or a flash leaves them alone.
+        Both are medians over the slice's pairs of neighbouring pictures, a twelfth of a second apart or so where there
+        are more, so that a cut or a flash leaves them alone.
         `motion_scene` is the standard deviation over the picture, in grey levels of 255, of what a twelfth of a second
         changes beside the camera's movement. `motion_camera` is the shift of the middle of the picture, in percent of
         its width a second.
