@@ -18,13 +18,24 @@ from typing import Literal
 
 import structlog
 
-from clipstream.errors import ClipstreamError, CutError, InputError, StoppedError
+from clipstream.cutting import chosen_suffix
+from clipstream.errors import ClipstreamError, InputError, StoppedError
+from clipstream.media.cut import join_clips
 from clipstream.media.cutting import ClipResult, ClipSpec, Cutter
 from clipstream.media.inputs import STATE_FOLDER
-from clipstream.media.probe import MediaInfo, fingerprint, probe
+from clipstream.media.probe import MediaInfo, probe
 from clipstream.media.thumbnails import thumbnail_jpeg
 from clipstream.report.files import write_atomically, writing
-from clipstream.report.manifest import Manifest, Source, describe, read_manifest, reason_sentence, write_manifest
+from clipstream.report.manifest import (
+    Manifest,
+    Reel,
+    Source,
+    describe,
+    read_manifest,
+    reason_sentence,
+    seconds,
+    write_manifest,
+)
 from clipstream.report.page import REPORT_NAME, write_report
 from clipstream.report.records import from_json, to_json
 from clipstream.report.tables import write_features, write_highlights, write_scores
@@ -37,8 +48,9 @@ __all__ = ["CLIP_RECORDS", "OutputContext", "StreamOutput", "clip_name", "finish
 CLIP_RECORDS = "clips"
 """Folder in the state folder that remembers which clips of an unfinished run are whole."""
 
-_CLIP_NAME = re.compile(r"\d{3,}_\d{6,}\.\d{3}\.(mp4|m4a)")
-_HALF_WRITTEN = re.compile(r"\.\d{3,}_\d{6,}\.\d{3}\..*")
+_REEL = "reel"
+_CLIP_NAME = re.compile(rf"(\d{{3,}}_\d{{6,}}\.\d{{3}}|{_REEL})\.(mp4|m4a|mov|mkv|webm|ts)")
+_HALF_WRITTEN = re.compile(rf"\.(\d{{3,}}_\d{{6,}}\.\d{{3}}|{_REEL})\..*")
 
 _SUMMARY = 0
 """Stands for the summary among the numbers of highlights, which count from 1."""
@@ -81,6 +93,7 @@ class _ClipRecord:
     start_s: str
     end_s: str
     frames: int
+    copied: int
     method: str
     notes: tuple[str, ...]
 
@@ -169,9 +182,8 @@ class StreamOutput:
             return None
 
     def _cut(self, interval: Interval) -> None:
-        if fingerprint(self._source) != self._fingerprint:
-            raise CutError(f"{self._source}: the file has changed since it was analysed; run it again with --force.")
-        target = self._folder / "clips" / clip_name(interval, self._suffix())
+        suffix = chosen_suffix(self._context.settings, self._media or probe(self._source))
+        target = self._folder / "clips" / clip_name(interval, suffix)
         identity = f"{self._fingerprint} {self._context.settings.fingerprint()} {interval.start_ms}-{interval.end_ms}"
         result = self._recorded(interval, identity, target)
         if result is None:
@@ -189,6 +201,7 @@ class StreamOutput:
                         f"{reason_sentence(interval.reasons)}"
                     ),
                 },
+                fingerprint=self._fingerprint,
             )
             result = self._context.cutter.cut(spec, self._context.stopped)
             self._record(interval, identity, result)
@@ -199,6 +212,7 @@ class StreamOutput:
         for interval in summary.intervals:
             if interval.number not in self._clips and interval.number not in self._uncut:
                 self._cut_or_say_why(interval)
+        reel = self._join()
         thumbnails = {}
         for interval in summary.intervals:
             picture = thumbnail_jpeg(self._source, Fraction(interval.peak_ms, 1000))
@@ -206,20 +220,42 @@ class StreamOutput:
                 thumbnails[interval.number] = picture
             if self._context.stopped():
                 raise StoppedError("stopped while the report was written; run the same command again to go on.")
-        manifest = self._manifest(summary)
-        self._remove_strangers(summary)
-        write_highlights(self._folder, manifest.ranked)
+        manifest = self._manifest(summary, reel)
+        self._remove_strangers(manifest)
+        write_highlights(self._folder, manifest)
         write_features(self._folder, summary)
         write_scores(self._folder, summary)
         write_report(self._folder, manifest, summary, thumbnails)
         write_manifest(self._folder, manifest)  # last: it says that everything else is there
         _tell(self._context.stream_written, self._stream, manifest)
 
-    def _manifest(self, summary: StreamSummary) -> Manifest:
+    def _join(self) -> Reel | None:
+        if not (self._context.settings.join and self._clips):
+            return None
+        clips = [self._clips[number].path for number in sorted(self._clips)]
+        target = clips[0].with_name(f"{_REEL}{clips[0].suffix}")
+        try:
+            made = join_clips(clips, target, self._context.stopped, {"title": f"{self._stream}, highlights"})
+        except StoppedError:
+            raise
+        except Exception as error:  # noqa: BLE001 - said in the manifest; the clips are there all the same
+            return Reel(notes=(_in_words(error),))
+        return Reel(
+            file=f"clips/{target.name}",
+            duration_s=seconds(made.end_s - made.start_s),
+            frames=made.frames,
+            copied=made.copied,
+            method=made.method,
+            notes=made.notes,
+        )
+
+    def _manifest(self, summary: StreamSummary, reel: Reel | None = None) -> Manifest:
         error = None
         if self._uncut:
             first = self._uncut[min(self._uncut)]
             error = f"{len(self._uncut)} of {len(summary.intervals)} clips could not be cut: {first}"
+        elif reel and not reel.file:
+            error = f"the clips are there, but could not be joined: {reel.notes[0]}"
         elif summary.end.problem and not summary.end.duration_s:
             error = summary.end.problem
         source = Source(
@@ -236,11 +272,9 @@ class StreamOutput:
             left_out=self._context.left_out,
             clips=self._clips,
             uncut=self._uncut,
+            reel=reel,
             error=error,
         )
-
-    def _suffix(self) -> str:
-        return ".mp4" if self._media is None or (self._media.video and self._media.video.decodable) else ".m4a"
 
     def _cut_or_say_why(self, interval: Interval) -> None:
         try:
@@ -251,7 +285,7 @@ class StreamOutput:
             self._failed(interval, error)
 
     def _failed(self, item: Interval | StreamSummary, error: Exception) -> None:
-        message = str(error) if isinstance(error, ClipstreamError) else f"{type(error).__name__}: {error}"
+        message = _in_words(error)
         kind: Literal["clip", "report"] = "clip" if isinstance(item, Interval) else "report"
         _log.debug(  # the outcome says it to the user
             "output_failed",
@@ -276,6 +310,7 @@ class StreamOutput:
                 start_s=Fraction(record.start_s),
                 end_s=Fraction(record.end_s),
                 frames=record.frames,
+                copied=record.copied,
                 method=record.method,
                 notes=record.notes,
             )
@@ -290,6 +325,7 @@ class StreamOutput:
             start_s=str(result.start_s),
             end_s=str(result.end_s),
             frames=result.frames,
+            copied=result.copied,
             method=result.method,
             notes=result.notes,
         )
@@ -299,16 +335,18 @@ class StreamOutput:
     def _record_path(self, interval: Interval) -> Path:
         return self._records / f"{interval.number:03d}.json"
 
-    def _remove_strangers(self, summary: StreamSummary) -> None:
-        """Remove clips of an earlier run with other settings, and what a killed run left half-written."""
-        ours: Sequence[str] = [clip.path.name for clip in self._clips.values()]
+    def _remove_strangers(self, manifest: Manifest) -> None:
+        """Remove clips of an earlier run with other settings, and what a killed run left half-written.
+
+        What `main cut` makes is named in another way, and stays.
+        """
         folder = self._folder / "clips"
         for path in folder.iterdir() if folder.is_dir() else ():
-            if path.name in ours:
+            if f"clips/{path.name}" in manifest.files:
                 continue
             if _CLIP_NAME.fullmatch(path.name) or _HALF_WRITTEN.fullmatch(path.name):
                 path.unlink(missing_ok=True)
-        if not summary.intervals and folder.is_dir() and not any(folder.iterdir()):
+        if not manifest.highlights and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
 
 
@@ -318,6 +356,10 @@ def _tell(callback: Callable[..., None], *news: object) -> None:
         callback(*news)
     except Exception as error:  # noqa: BLE001 - whatever a listener does wrong
         _log.debug("listener_failed", error=str(error), exc_info=error)
+
+
+def _in_words(error: Exception) -> str:
+    return str(error) if isinstance(error, ClipstreamError) else f"{type(error).__name__}: {error}"
 
 
 def _printable(path: str) -> str:
@@ -340,10 +382,7 @@ def finished_manifest(
         and manifest.source.fingerprint == source_fingerprint
         and manifest.settings_fingerprint == settings.fingerprint()
         and [feature.name for feature in manifest.features] == list(features)
-        and all(
-            (folder / name).is_file()
-            for name in (REPORT_NAME, *filter(None, (one.clip for one in manifest.highlights)))
-        )
+        and all((folder / name).is_file() for name in (REPORT_NAME, *manifest.files))
     ):
         return manifest
     return None

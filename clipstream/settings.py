@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args, get_origin
 from clipstream.errors import UsageError
 from clipstream.options import ENVIRONMENT_PREFIX, Kind, Option, duration_text, suggestion
 
-__all__ = ["Option", "Settings", "markdown_table", "options", "read_environment", "read_toml"]
+__all__ = ["CODECS_NOT_CARRIED", "Option", "Settings", "markdown_table", "options", "read_environment", "read_toml"]
 
 
 def _option(
@@ -44,10 +44,14 @@ def _option(
     return field(default=default, metadata=metadata)
 
 
-_FIND, _LENGTH, _LOOK, _WRITE, _RUN = (
+CODECS_NOT_CARRIED = {"mov": ("vp9", "av1"), "ts": ("vp9", "av1"), "webm": ("h264", "hevc")}
+"""Choices of `codec` that a choice of `container` has no place for, or none where players look."""
+
+_FIND, _LENGTH, _LOOK, _CUT, _WRITE, _RUN = (
     "What counts as a highlight",
     "How long highlights are",
     "What is looked at",
+    "How clips are cut",
     "What is written",
     "How it runs",
 )
@@ -120,14 +124,27 @@ class Settings:
         12.0, "Frames looked at per second of video; 0 for every frame.", _LOOK, minimum=0, unit="1/s"
     )
     scan: bool = _option(False, "Look at keyframes and sound alone: an answer about a long film in seconds.", _LOOK)
-    out: str = _option("highlights", "Output folder.", _WRITE, shapes_result=False, short="-o")
+    cut: Literal["smart", "copy", "encode"] = _option(
+        "smart",
+        "smart copies what it can and encodes again only from a cut to the next keyframe; copy encodes no picture, but "
+        "a clip may start early; encode makes everything anew.",
+        _CUT,
+    )
     crf: int = _option(
         18,
-        "Quality where a clip is encoded: 0 is lossless, 18 looks it, 51 is worst.",
-        _WRITE,
+        "Quality where a clip is encoded whole: 0 is lossless, 18 looks it, 51 is worst.",
+        _CUT,
         minimum=0,
         maximum=51,
     )
+    codec: Literal["auto", "h264", "hevc", "vp9", "av1"] = _option(
+        "auto", "What --cut encode makes; auto: H.264 for 8 bit, HEVC for more, VP9 or AV1 in WebM.", _CUT
+    )
+    container: Literal["source", "mp4", "mov", "mkv", "webm", "ts"] = _option(
+        "source", "Kind of file the clips are; source: as the footage is, or MP4 where that is none of these.", _CUT
+    )
+    join: bool = _option(False, "Join the clips of each stream to one reel as well.", _CUT)
+    out: str = _option("highlights", "Output folder.", _WRITE, shapes_result=False, short="-o")
     force: bool = _option(False, "Do inputs again that are finished with the same settings.", _RUN, shapes_result=False)
     workers: int = _option(
         1,
@@ -187,6 +204,15 @@ class Settings:
             raise UsageError(
                 "top and target_duration choose among all highlights of a stream, which the running policy "
                 "never knows; use the policy whole, or leave them out."
+            )
+        if self.codec != "auto" and self.cut != "encode":
+            raise UsageError(
+                f"codec is {self.codec} and cut is {self.cut}, which keeps the source's; "
+                "add --cut encode, or leave the codec out."
+            )
+        if self.codec in CODECS_NOT_CARRIED.get(self.container, ()):
+            raise UsageError(
+                f"codec is {self.codec} and container is {self.container}, which cannot carry it; change one of them."
             )
 
     @property

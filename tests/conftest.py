@@ -1,17 +1,20 @@
 """Fixtures that every test may use."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+import structlog
 from numpy.typing import NDArray
 
 from clipstream.features.base import FeatureInfo, Signal
 from clipstream.media.cut.encoders import ordinary_priority
 from clipstream.media.slices import FrameBatch, MediaNeeds, Slice, StreamEnd
 from clipstream.results import Interval, Reason, StreamSummary
+from clipstream.settings import options
 from clipstream.timing import AUDIO_RATE_HZ, SAMPLES_PER_SLICE, slice_at
 
 REAL_MEDIA = Path(__file__).parents[2] / "shared" / "media"
@@ -78,6 +81,20 @@ def _ordinary_priority() -> Iterator[None]:
     """Undo what SVT-AV1 does to a process run by root, which would starve everything beside it."""
     yield
     ordinary_priority()
+
+
+@pytest.fixture
+def clean_surroundings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No options from outside, and no logging set up when the test is over: for tests of the command line."""
+    for option in options():
+        monkeypatch.delenv(option.variable, raising=False)
+    root = logging.getLogger()
+    before, level = list(root.handlers), root.level
+    yield
+    structlog.reset_defaults()
+    logging.captureWarnings(capture=False)
+    root.handlers[:] = before
+    root.setLevel(level)
 
 
 SummaryMaker = Callable[..., StreamSummary]

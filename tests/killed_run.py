@@ -43,16 +43,16 @@ class Killer:
 def main() -> None:
     out, at, number, workers, *files = sys.argv[1:]
     killer = Killer(int(at), int(number))
-    plain = cut.EncodeCutter.cut
+    plain = cut.SmartCutter.cut
 
-    def counted(self: cut.EncodeCutter, spec: ClipSpec, cancelled) -> ClipResult:  # type: ignore[no-untyped-def] # noqa: ANN001
+    def counted(self: cut.SmartCutter, spec: ClipSpec, cancelled) -> ClipResult:  # type: ignore[no-untyped-def] # noqa: ANN001
         def asked() -> bool:
             killer.event()
             return bool(cancelled())
 
         return plain(self, spec, asked)
 
-    cut.EncodeCutter.cut = counted  # type: ignore[method-assign]
+    cut.SmartCutter.cut = counted  # type: ignore[method-assign]
     settings = Settings(out=out, top=2, workers=int(workers))
     outcomes = run_job([Input(Path(file).stem, Path(file)) for file in files], settings, killer)
     sys.stdout.write(" ".join(outcome.state for outcome in outcomes))

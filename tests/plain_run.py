@@ -10,10 +10,10 @@ import numpy as np
 
 import clipstream
 from clipstream import Row, Settings, Window
+from clipstream.cutting import chosen_cutter
 from clipstream.detect.detector import detector_for
 from clipstream.detect.windows import WindowGrid, Windows
 from clipstream.features import select_features
-from clipstream.media.cut import EncodeCutter
 from clipstream.media.decode import DecodeMode, SliceReader
 from clipstream.media.probe import fingerprint
 from clipstream.output import OutputContext, StreamOutput
@@ -33,7 +33,7 @@ def main() -> None:
         out=out,
         settings=settings,
         left_out=selection.left_out,
-        cutter=EncodeCutter(crf=settings.crf),
+        cutter=chosen_cutter(settings),
         pool=ThreadPoolExecutor(1),
         stopped=lambda: False,
         clip_written=lambda *_: None,

@@ -1,12 +1,11 @@
 """The command line: what it understands, what it says where, and the status it ends with."""
 
 import json
-import logging
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from io import StringIO
 from pathlib import Path
@@ -24,30 +23,19 @@ from clipstream.cli.summary import notices, print_summary
 from clipstream.errors import InputNotFoundError, OutputError
 from clipstream.job import Outcome, Watcher
 from clipstream.log import configure_logging
+from clipstream.media.cutting import ClipResult
 from clipstream.media.inputs import Input
-from clipstream.report.manifest import Manifest, Source, describe
+from clipstream.report.manifest import Manifest, Reel, Source, describe
 from clipstream.results import Interval, StreamSummary
 from clipstream.settings import Settings, options
 
 HEAVY = ("av", "bytewax", "cv2", "numpy", "rich", "scipy", "torch")
 INTERVAL = Interval("match", 1, 1000, 4000, 2000, 3.0)
 
+pytestmark = pytest.mark.usefixtures("clean_surroundings")
+
 Capture = pytest.CaptureFixture[str]
 Job = Callable[[Sequence[Input], Settings, Watcher], tuple[Outcome, ...]]
-
-
-@pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No options from outside, and no logging set up when the test is over."""
-    for option in options():
-        monkeypatch.delenv(option.variable, raising=False)
-    root = logging.getLogger()
-    before, level = list(root.handlers), root.level
-    yield
-    structlog.reset_defaults()
-    logging.captureWarnings(capture=False)
-    root.handlers[:] = before
-    root.setLevel(level)
 
 
 @pytest.fixture
@@ -96,6 +84,19 @@ def use_job(monkeypatch: pytest.MonkeyPatch) -> Callable[[Job], None]:
     return lambda job: monkeypatch.setattr("clipstream.cli.run.run_job", job)
 
 
+@pytest.fixture
+def use_demo_job(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Which files the demo's highlights are sought in."""
+    asked: list[Path] = []
+
+    def run_inputs(inputs: Sequence[Input], *_: Any) -> int:
+        asked.extend(item.path for item in inputs)
+        return 0
+
+    monkeypatch.setattr("clipstream.cli.demo.run_inputs", run_inputs)
+    return asked
+
+
 def test_help_shows_every_option_under_its_heading_and_the_commands(capsys: Capture) -> None:
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
@@ -103,14 +104,14 @@ def test_help_shows_every_option_under_its_heading_and_the_commands(capsys: Capt
         assert option.flag in text
         assert f"{option.group}:" in text
     assert "FILE…" in text.splitlines()[0]
-    for command in ("inspect", "demo"):
+    for command in ("cut", "inspect", "demo"):
         assert f"  {command} " in text
 
 
-@pytest.mark.parametrize("argument", ["--help", "--version"])
-def test_help_and_version_import_nothing_heavy(argument: str) -> None:
+@pytest.mark.parametrize("line", [["--help"], ["--version"], ["cut", "--help"]])
+def test_help_and_version_import_nothing_heavy(line: list[str]) -> None:
     program = (
-        f"import sys; from clipstream.cli import main; status = main([{argument!r}]);"
+        f"import sys; from clipstream.cli import main; status = main({line!r});"
         f"print(status, [name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -159,6 +160,8 @@ def test_every_way_of_giving_options_reaches_the_run(
         (["a.mp4", "--config", "none.toml"], "none.toml: there is no such configuration file; check the name."),
         (["--top", "3"], "Missing argument 'FILE…'."),
         (["inspect"], "Missing argument 'FILE…'."),
+        (["cut"], "Missing argument 'FILE'."),
+        (["cut", "a.mp4", "b.mp4"], "Got unexpected extra argument (b.mp4)"),
         (["demo", "a.mp4"], "Got unexpected extra argument (a.mp4)"),
     ],
 )
@@ -320,6 +323,20 @@ def test_notices_say_why_there_is_nothing_what_was_left_out_and_what_was_done_be
     ]
 
 
+def test_a_summary_says_where_the_reel_is_and_what_is_to_be_known_of_clips_and_reel(
+    make_summary: Callable[..., StreamSummary],
+) -> None:
+    clip = ClipResult(Path("clips/001_000002.000.mp4"), Fraction(2), Fraction(4), 60, "cut", ("re-encoded whole: why",))
+    reel = Reel("clips/reel.mp4", notes=("sound re-encoded",))
+    manifest = describe(make_summary(), Source("a", "a"), Settings(), clips={1: clip}, reel=reel)
+    drawn = StringIO()
+    print_summary([outcome("done", manifest)], Console(file=drawn, width=100))
+    lines = [line.strip() for line in drawn.getvalue().splitlines()]
+    assert "note: clip 1: re-encoded whole: why" in lines
+    assert "note: reel: sound re-encoded" in lines
+    assert "reel: out/match/clips/reel.mp4" in lines
+
+
 def test_a_table_fits_a_narrow_terminal(manifest: Manifest) -> None:
     drawn = StringIO()
     print_summary([outcome("done", manifest)], Console(file=drawn, width=80))
@@ -354,23 +371,12 @@ def test_log_lines_for_people_on_request(capsys: Capture) -> None:
     assert not written.err.startswith("{")
 
 
-def test_inspect_says_what_is_in_a_file_and_what_would_be_done(
-    real_media: Path, tmp_path: Path, capsys: Capture
+def test_a_demo_mp4_that_is_there_is_never_overwritten(
+    tmp_path: Path, use_demo_job: list[Path], capsys: Capture
 ) -> None:
-    path = real_media / "synth" / "skate_with_cheer.mp4"
-    assert main(["inspect", str(path), "-o", str(tmp_path), "--window", "10"]) == 0
-    text = " ".join(capsys.readouterr().out.split())
-    for part in ("video h264 640×360 30 fps", "44100 Hz", "12 frames a second", "and the sound", "not done yet"):
-        assert part in text
-    assert "10s every 3s" in text
-
-
-def test_inspect_as_json_holds_good_files_and_errors(real_media: Path, tmp_path: Path, capsys: Capture) -> None:
-    good, bad = real_media / "videos" / "skate.mp4", real_media / "synth" / "empty.mp4"
-    assert main(["inspect", str(good), str(bad), "--json", "-o", str(tmp_path)]) == 2
-    written = capsys.readouterr()
-    document = json.loads(written.out)
-    assert document["files"][0]["video"]["display_width_px"] == 640
-    assert document["files"][0]["finished"] is False
-    assert [error["kind"] for error in document["errors"]] == ["UnreadableMediaError"]
-    assert written.err.startswith(f"clipstream: {bad}: the file is empty")
+    own = tmp_path / "demo.mp4"
+    own.write_bytes(b"a holiday, say")
+    assert main(["demo", "-o", str(tmp_path), "--force"]) == 0
+    assert own.read_bytes() == b"a holiday, say"
+    assert use_demo_job == [own]
+    assert f"{own} is there already and is used as it is; remove or rename it" in capsys.readouterr().err

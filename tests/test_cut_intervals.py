@@ -70,10 +70,17 @@ def test_an_absent_list_is_a_usage_error(tmp_path: Path) -> None:
         read_intervals(tmp_path / "nothing.csv")
 
 
-def test_clips_are_named_by_number_and_start() -> None:
+def test_clips_are_named_by_where_they_start_and_end() -> None:
     spans = [CutSpan(Fraction(25, 2), Fraction(20)), CutSpan(Fraction(3600), Fraction(3601), "End")]
-    first, second = plan_clips(Path("match.mp4"), spans, Path("out"), ".mp4")
-    assert first.target == Path("out/001_000012.500.mp4")
-    assert second.target == Path("out/002_010000.000.mp4")
+    first, second = plan_clips(Path("match.mp4"), spans, Path("out"), ".mp4", "f00d")
+    assert first.target == Path("out/000012.500-000020.000.mp4")
+    assert second.target == Path("out/010000.000-010001.000.mp4")
     assert first.metadata == {"title": "match, 00:00:12.500"}
     assert second.metadata == {"title": "End"}
+    assert first.fingerprint == second.fingerprint == "f00d"
+
+
+def test_a_span_that_is_listed_twice_is_cut_once_and_no_two_clips_share_a_name() -> None:
+    spans = [CutSpan(Fraction(1), Fraction(2)), CutSpan(Fraction(1), Fraction(3)), CutSpan(Fraction(1), Fraction(2))]
+    planned = plan_clips(Path("match.mp4"), spans, Path("out"), ".mp4")
+    assert [spec.target.stem for spec in planned] == ["000001.000-000002.000", "000001.000-000003.000"]

@@ -21,6 +21,7 @@ from clipstream.report.manifest import (
     Highlight,
     LeftOut,
     Manifest,
+    Reel,
     Source,
     UsedFeature,
     UsedSignal,
@@ -48,9 +49,11 @@ def manifest(make_summary: Callable[..., StreamSummary], tmp_path: Path) -> Mani
         start_s=Fraction(2002, 1001),
         end_s=Fraction(4123, 1000),
         frames=64,
-        method="re-encoded",
+        copied=50,
+        method="copied but for 14 frames",
         notes=("without subtitles",),
     )
+    reel = Reel("clips/reel.mp4", Decimal("2.123"), 64, 64, "joined", ("sound re-encoded",))
     return describe(
         make_summary(problem="it ends early"),
         SOURCE,
@@ -58,6 +61,7 @@ def manifest(make_summary: Callable[..., StreamSummary], tmp_path: Path) -> Mani
         left_out=(("embedding", "no weights"),),
         clips={1: clip},
         uncut={2: "the source vanished"},
+        reel=reel,
     )
 
 
@@ -78,7 +82,7 @@ def test_what_is_written_is_what_is_read(manifest: Manifest, tmp_path: Path) -> 
 
 def test_times_are_numbers_of_three_decimals_without_binary_noise(manifest: Manifest, tmp_path: Path) -> None:
     text = write_manifest(tmp_path, manifest).read_text(encoding="utf-8")
-    times = re.findall(r'"(?:\w+)_s": ([\d.]+)', text.split('"highlights": [')[1])
+    times = re.findall(r'"(?:\w+)_s": ([\d.]+)', text.split('"highlights": [')[1].split('"reel"')[0])
     assert len(times) == 8
     assert all(re.fullmatch(r"\d+\.\d{1,3}", time) for time in times)
     assert json.loads(text)["highlights"][0]["end_s"] == 4.123
@@ -96,8 +100,13 @@ def test_a_highlight_says_where_why_and_how_it_was_cut(manifest: Manifest) -> No
     assert (first.start, first.end, first.peak) == ("00:00:02.000", "00:00:04.123", "00:00:03.000")
     assert first.reason == "loudness 21.4 deviations above usual; movement 6.1 deviations above usual"
     assert (first.clip, first.clip_start_s, first.frames) == ("clips/001_000002.000.mp4", Decimal("2.000"), 64)
-    assert (first.method, first.notes) == ("re-encoded", ("without subtitles",))
+    assert (first.copied, first.method, first.notes) == (50, "copied but for 14 frames", ("without subtitles",))
     assert (second.clip, second.frames, second.notes) == (None, None, ("the source vanished",))
+
+
+def test_the_files_that_belong_to_it_are_the_clips_and_the_reel(manifest: Manifest) -> None:
+    assert manifest.files == ("clips/001_000002.000.mp4", "clips/reel.mp4")
+    assert replace(manifest, reel=None).files == ("clips/001_000002.000.mp4",)
 
 
 def test_a_moment_that_no_feature_explains_says_so() -> None:
@@ -154,6 +163,7 @@ def test_fields_of_a_later_version_are_passed_over(manifest: Manifest, tmp_path:
         (lambda one: one["highlights"][0].update(reasons=["loud"]), "highlights[0].reasons[0] is 'loud'"),
         (lambda one: one["highlights"][0].update(clip="../../etc/passwd"), "outside its own folder"),
         (lambda one: one["highlights"][0].update(clip="/etc/passwd"), "outside its own folder"),
+        (lambda one: one["reel"].update(file="../reel.mp4"), "outside its own folder"),
     ],
 )
 def test_what_does_not_fit_is_refused_and_named(
@@ -201,7 +211,7 @@ def test_a_file_where_the_folder_should_be_is_one_line(tmp_path: Path, manifest:
         write_manifest(tmp_path / "match", manifest)
 
 
-@pytest.mark.parametrize("record", [Manifest, Source, UsedFeature, UsedSignal, LeftOut, Highlight, Reason])
+@pytest.mark.parametrize("record", [Manifest, Source, UsedFeature, UsedSignal, LeftOut, Highlight, Reason, Reel])
 def test_the_documentation_names_every_field(record: type) -> None:
     documented = set(re.findall(r"^\| `(\w+)` \|", DOCS.read_text(encoding="utf-8"), re.MULTILINE))
     assert {item.name for item in fields(record)} <= documented

@@ -5,15 +5,19 @@ import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
-from media_factory import Video, even_times, make_clip
+from media_factory import Sound, Video, even_times, make_clip
 
-from clipstream.errors import CutError
+from clipstream.cutting import chosen_suffix
+from clipstream.errors import CutError, StoppedError, UsageError
+from clipstream.media.cut import SmartCutter
 from clipstream.media.cutting import ClipResult, ClipSpec, Cutter
-from clipstream.media.probe import fingerprint
+from clipstream.media.probe import fingerprint, probe
 from clipstream.output import OutputContext, StreamOutput, finished_manifest
 from clipstream.report.manifest import Manifest, read_manifest
 from clipstream.results import Interval, StreamSummary
@@ -32,7 +36,19 @@ class Pretender:
         assert not cancelled()
         self.cuts.append(spec.target.name)
         spec.target.write_text(f"{spec.start_s} {spec.end_s}", encoding="utf-8")
-        return ClipResult(spec.target, spec.start_s, spec.end_s, 1, "pretended")
+        return ClipResult(spec.target, spec.start_s, spec.end_s, 2, "pretended", ("a note",), 1)
+
+
+class Watched:
+    """Cuts as another does, and counts."""
+
+    def __init__(self, cutter: Cutter) -> None:
+        self.cuts: list[str] = []
+        self._cutter = cutter
+
+    def cut(self, spec: ClipSpec, cancelled: Callable[[], bool]) -> ClipResult:
+        self.cuts.append(spec.target.name)
+        return self._cutter.cut(spec, cancelled)
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +56,10 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_clip(tmp_path_factory.mktemp("film") / "match.mp4", Video(even_times(60, 5)))
 
 
-def context_of(out: Path, cutter: Cutter, threads: int = 1, *, stopped: bool = False) -> OutputContext:
+def context_of(out: Path, cutter: Cutter, threads: int = 1, *, stopped: bool = False, **options: Any) -> OutputContext:
     return OutputContext(
         out=out,
-        settings=Settings(out=str(out)),
+        settings=Settings(out=str(out), **options),
         left_out=(),
         cutter=cutter,
         pool=ThreadPoolExecutor(threads),
@@ -98,6 +114,8 @@ def test_a_clip_that_is_whole_is_not_cut_again_by_the_next_run(
     (tmp_path / "match" / "clips" / cutter.cuts[0]).write_text("half", encoding="utf-8")
     write(output_of(context_of(tmp_path, cutter), "match", film), summary)
     assert cutter.cuts[2:] == cutter.cuts[:1]
+    for one in manifest_of(tmp_path / "match").highlights:
+        assert (one.frames, one.copied, one.method, one.notes) == (2, 1, "pretended", ("a note",))
 
 
 def test_clips_of_earlier_settings_go_and_what_is_the_users_stays(
@@ -105,10 +123,92 @@ def test_clips_of_earlier_settings_go_and_what_is_the_users_stays(
 ) -> None:
     clips = tmp_path / "match" / "clips"
     clips.mkdir(parents=True)
-    for name in ("007_000001.000.mp4", ".001_000002.000.1f-2e.mp4", "mine.mp4"):
+    stale = {"007_000001.000.mp4", "001_000002.000.mkv", "reel.webm"}
+    half_written = {".001_000002.000.1f-2e.mp4", ".reel.1f-2e.ts"}
+    of_the_cut_command = {"000002.000-000003.000.mp4", "reel_000002.000-000009.000.mp4"}
+    for name in {*stale, *half_written, *of_the_cut_command, "mine.mp4"}:
         (clips / name).touch()
     write(output_of(context_of(tmp_path, Pretender()), "match", film), make_summary())
-    assert {path.name for path in clips.iterdir()} == {"001_000002.000.mp4", "002_000008.000.mp4", "mine.mp4"}
+    kept = {path.name for path in clips.iterdir()}
+    assert kept == {"001_000002.000.mp4", "002_000008.000.mp4", "mine.mp4", *of_the_cut_command}
+
+
+@pytest.mark.parametrize(
+    ("options", "suffix"),
+    [({}, ".mp4"), ({"container": "mkv"}, ".mkv"), ({"container": "ts"}, ".ts"), ({"container": "mov"}, ".mov")],
+)
+def test_clips_are_of_the_kind_that_was_chosen(
+    film: Path, tmp_path: Path, make_summary: Summaries, options: dict[str, Any], suffix: str
+) -> None:
+    write(output_of(context_of(tmp_path, Pretender(), **options), "match", film), make_summary())
+    clips = [one.clip for one in manifest_of(tmp_path / "match").highlights]
+    assert clips == [f"clips/001_000002.000{suffix}", f"clips/002_000008.000{suffix}"]
+
+
+def test_sound_alone_goes_into_an_mp4_of_its_own_kind_and_a_codec_into_what_carries_it(tmp_path: Path) -> None:
+    sound = probe(make_clip(tmp_path / "sound.m4a", None, Sound([(0.0, 1.0)])))
+    film = probe(make_clip(tmp_path / "film.webm", Video(even_times(5, 5), codec="libvpx")))
+    assert chosen_suffix(Settings(container="mp4"), sound) == chosen_suffix(Settings(), sound) == ".m4a"
+    assert chosen_suffix(Settings(), film) == ".webm"
+    with pytest.raises(
+        UsageError, match=r"codec is h264, which a \.webm file like the source cannot carry; add --cont"
+    ):
+        chosen_suffix(Settings(cut="encode", codec="h264"), film)
+
+
+def test_joined_the_clips_make_one_reel_in_order_of_time(film: Path, tmp_path: Path, make_summary: Summaries) -> None:
+    write(output_of(context_of(tmp_path, SmartCutter(), join=True), "match", film), make_summary())
+    manifest = manifest_of(tmp_path / "match")
+    assert manifest.reel is not None
+    assert manifest.reel.file == "clips/reel.mp4"
+    assert manifest.reel.frames == sum(one.frames or 0 for one in manifest.highlights)
+    assert probe(tmp_path / "match" / manifest.reel.file).duration_s == Fraction(str(manifest.reel.duration_s))
+    names = [info.name for info in make_summary().features]
+    finished = (tmp_path, "match", fingerprint(film), Settings(out=str(tmp_path), join=True), names)
+    assert finished_manifest(*finished) is not None
+    (tmp_path / "match" / manifest.reel.file).unlink()
+    assert finished_manifest(*finished) is None
+
+
+def test_when_stopped_while_joining_the_reel_is_still_to_be_made(
+    film: Path, tmp_path: Path, make_summary: Summaries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped: list[bool] = []
+
+    def interrupted(*_: object) -> None:
+        stopped.append(True)
+        raise StoppedError
+
+    cutter = Watched(SmartCutter())
+    context = replace(context_of(tmp_path, cutter, join=True), stopped=lambda: bool(stopped))
+    output, summary = output_of(context, "match", film), make_summary()
+    with monkeypatch.context() as patch:
+        patch.setattr("clipstream.output.join_clips", interrupted)
+        write(output, summary)
+    assert output.pending() == (summary,)
+    assert read_manifest(tmp_path / "match") is None
+    write(output_of(context_of(tmp_path, cutter, join=True), "match", film), summary)
+    assert len(cutter.cuts) == 2, "no clip is cut again"
+    assert manifest_of(tmp_path / "match").reel is not None
+
+
+def test_clips_that_cannot_be_joined_are_there_all_the_same(
+    film: Path, tmp_path: Path, make_summary: Summaries
+) -> None:
+    write(output_of(context_of(tmp_path, Pretender(), join=True), "match", film), make_summary())
+    manifest = manifest_of(tmp_path / "match")
+    assert manifest.status == "failed"
+    assert str(manifest.error).startswith("the clips are there, but could not be joined: ")
+    assert manifest.reel is not None
+    assert manifest.reel.file is None
+    assert {f"clips/{path.name}" for path in (tmp_path / "match" / "clips").iterdir()} == set(manifest.files)
+    assert len(manifest.files) == 2
+
+
+def test_without_a_highlight_there_is_no_reel(film: Path, tmp_path: Path, make_summary: Summaries) -> None:
+    write(output_of(context_of(tmp_path, Pretender(), join=True), "match", film), make_summary(highlights=0))
+    manifest = manifest_of(tmp_path / "match")
+    assert (manifest.status, manifest.reel) == ("complete", None)
 
 
 def test_a_source_that_changed_after_it_was_analysed_is_not_cut(
@@ -116,7 +216,7 @@ def test_a_source_that_changed_after_it_was_analysed_is_not_cut(
 ) -> None:
     source = tmp_path / "match.mp4"
     source.write_bytes(film.read_bytes())
-    output = output_of(context_of(tmp_path / "out", Pretender()), "match", source)
+    output = output_of(context_of(tmp_path / "out", SmartCutter()), "match", source)
     source.write_bytes(film.read_bytes() + b"more")
     write(output, make_summary())
     manifest = manifest_of(tmp_path / "out" / "match")
@@ -151,7 +251,7 @@ def test_many_streams_share_the_threads(film: Path, tmp_path: Path, make_summary
     threads, active, peaks = 2, [0], []
     lock, pair = threading.Lock(), threading.Barrier(threads)
 
-    class Watched(Pretender):
+    class Paired(Pretender):
         def cut(self, spec: ClipSpec, cancelled: Callable[[], bool]) -> ClipResult:
             with lock:
                 active[0] += 1
@@ -161,7 +261,7 @@ def test_many_streams_share_the_threads(film: Path, tmp_path: Path, make_summary
                 active[0] -= 1
             return super().cut(spec, cancelled)
 
-    context, summary = context_of(tmp_path, Watched(), threads), make_summary()
+    context, summary = context_of(tmp_path, Paired(), threads), make_summary()
     outputs = [output_of(context, f"match-{number}", film) for number in range(4)]
     for output in outputs:
         output.add(summary.intervals[0])

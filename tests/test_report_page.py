@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal
 from fractions import Fraction
 from html.parser import HTMLParser
 from pathlib import Path
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from clipstream.media.cutting import ClipResult
 from clipstream.media.slices import StreamEnd
 from clipstream.report.lanes import Lane, make_timeline
-from clipstream.report.manifest import Manifest, Source, describe
+from clipstream.report.manifest import Manifest, Reel, Source, describe
 from clipstream.report.page import render_report, write_report
 from clipstream.results import StreamSummary
 from clipstream.settings import Settings
@@ -117,6 +118,30 @@ def test_a_truncated_source_and_a_feature_left_out_stand_before_the_highlights(m
         assert text.replace("\n", " ").index(told) < text.index("2 highlights")
 
 
+def test_what_is_to_be_known_of_a_clip_stands_beside_it_and_how_it_was_cut_in_its_caption(
+    make_summary: SummaryMaker,
+) -> None:
+    summary = make_summary()
+    clips = {
+        1: ClipResult(Path("clips/001.ts"), Fraction(2), Fraction(4), 60, "re-encoded", ("re-encoded whole: why",), 0)
+    }
+    manifest = describe(summary, Source("a", "a"), Settings(), clips=clips)
+    page = Page(render_report(manifest, summary, {}))
+    assert "re-encoded whole: why" in page.text
+    assert (page.data["highlights"][0]["method"], page.data["highlights"][0]["frames"]) == ("re-encoded", 60)
+
+
+def test_a_reel_is_linked_with_its_length_and_a_missing_one_is_explained_once(make_summary: SummaryMaker) -> None:
+    reel = Reel("clips/reel #1.mp4", Decimal("4.246"), 120, 120, "joined", ("sound re-encoded",))
+    page = page_of(make_summary(), reel=reel)
+    assert "clips/reel%20%231.mp4" in page.attributes("href")
+    assert "Reel, 00:00:04.2" in page.text
+    assert "Reel: sound re-encoded" in page.text
+    none = page_of(make_summary(), reel=Reel(notes=("they differ",)), error="could not be joined: they differ")
+    assert none.text.count("they differ") == 1
+    assert "reel" not in none.attributes("id")
+
+
 def test_without_a_highlight_the_page_says_why(make_summary: SummaryMaker) -> None:
     summary = make_summary(highlights=0)
     page = page_of(summary)
@@ -210,19 +235,38 @@ def test_two_weeks_lose_no_peak_and_the_page_stays_under_two_megabytes(make_summ
     assert len(render_report(manifest_of(summary), summary, {}).encode()) < 2_000_000
 
 
-@pytest.mark.slow
-def test_a_browser_draws_it_without_an_error(make_summary: SummaryMaker, tmp_path: Path) -> None:
+def opened(path: Path) -> str:
+    """Return the page as it is once a browser has run it."""
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
         pytest.skip("no Chromium to open the page with")
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+    profile = f"--user-data-dir={path.with_name('profile')}"
+    command = [browser, *flags, profile, "--virtual-time-budget=5000", "--dump-dom", path.as_uri()]
+    return subprocess.run(command, capture_output=True, check=True, timeout=120).stdout.decode()
+
+
+@pytest.mark.slow
+def test_a_clip_that_the_browser_cannot_play_is_said_to_be_so_and_linked(
+    make_summary: SummaryMaker, tmp_path: Path
+) -> None:
+    summary = make_summary(highlights=1)
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "001.ts").write_bytes(b"\x47" + bytes(187))
+    clips = {1: ClipResult(Path("clips/001.ts"), Fraction(2), Fraction(4), 60, "copied")}
+    path = write_report(tmp_path, describe(summary, Source("a", "a"), Settings(), clips=clips), summary, {})
+    page = Page(opened(path))
+    assert "This browser does not play this MPEG-TS (.ts) file. Open clips/001.ts in a media player." in page.text
+
+
+@pytest.mark.slow
+def test_a_browser_draws_it_without_an_error(make_summary: SummaryMaker, tmp_path: Path) -> None:
     summary = make_summary()
     manifest = manifest_of(summary)
     path = write_report(tmp_path, manifest, summary, {})
     watching = "<script>window.addEventListener('error', (e) => { document.title = `failed: ${e.message}`; });</script>"
     path.write_text(path.read_text(encoding="utf-8").replace("<title>", watching + "<title>"), encoding="utf-8")
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-    command = [browser, *flags, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", path.as_uri()]
-    dom = subprocess.run(command, capture_output=True, check=True, timeout=120).stdout.decode()
+    dom = opened(path)
     page = Page(dom)
     assert "<title>failed" not in dom
     assert "Highlight 2, 00:00:08.000 – 00:00:10.123" in page.attributes("title")

@@ -34,8 +34,12 @@ GIVEN: dict[str, tuple[str, str, Any]] = {
     "features": ("motion,audio", '["motion", "audio"]', ("motion", "audio")),
     "analysis_fps": ("0", "0", 0.0),
     "scan": ("true", "true", True),
-    "out": ("elsewhere", '"elsewhere"', "elsewhere"),
+    "cut": ("copy", '"copy"', "copy"),
     "crf": ("23", "23", 23),
+    "codec": ("hevc", '"hevc"', "hevc"),
+    "container": ("mkv", '"mkv"', "mkv"),
+    "join": ("true", "true", True),
+    "out": ("elsewhere", '"elsewhere"', "elsewhere"),
     "force": ("yes", "true", True),
     "workers": ("2", "2", 2),
     "decode_threads": ("3", "3", 3),
@@ -43,6 +47,9 @@ GIVEN: dict[str, tuple[str, str, Any]] = {
     "log_level": ("debug", '"debug"', "debug"),
     "log_format": ("json", '"json"', "json"),
 }
+
+# What has to be given beside an option, for it to make sense.
+BESIDE: dict[str, dict[str, Any]] = {"codec": {"cut": "encode"}}
 
 
 @pytest.fixture
@@ -66,14 +73,15 @@ def test_an_option_can_be_given_as_flag_as_variable_and_in_toml(
     text, toml, value = GIVEN[option.key]
     config = tmp_path / "options.toml"
     config.write_text(f"{option.key} = {toml}\n")
-    wanted = dataclasses.replace(Settings(), **{option.name: value})
-    assert wanted != Settings()
+    beside = BESIDE.get(option.key, {})
+    wanted = Settings(**beside, **{option.name: value})
+    assert wanted != Settings(**beside)
 
     flag: Any = value if option.kind == "bool" else text.split(",") if option.repeatable else text
-    assert load_settings({option.name: flag}, None) == wanted
-    assert load_settings({}, config) == wanted
+    assert load_settings({**beside, option.name: flag}, None) == wanted
+    assert load_settings(beside, config) == wanted
     monkeypatch.setenv(option.variable, text)
-    assert load_settings({}, None) == wanted
+    assert load_settings(beside, None) == wanted
 
 
 @pytest.mark.parametrize(
@@ -159,6 +167,9 @@ def test_a_duration_reads_back_from_its_text(duration_ms: int) -> None:
         ({"hop_s": "6"}, "hop is 6s and window is 5s: windows would leave gaps"),
         ({"hop_s": "0.7"}, "hop is 0.7s: windows are made of half-second slices; use a multiple of 0.5s."),
         ({"policy": "running", "top": "3"}, "top and target_duration choose among all highlights"),
+        ({"codec": "hevc"}, "codec is hevc and cut is smart, which keeps the source's; add --cut encode"),
+        ({"codec": "av1", "cut": "copy"}, "codec is av1 and cut is copy, which keeps the source's; add --cut encode"),
+        ({"codec": "h264", "cut": "encode", "container": "webm"}, "codec is h264 and container is webm, which cannot"),
     ],
 )
 def test_a_wrong_flag_is_one_line_that_names_it(flags: dict[str, Any], message: str, no_variables: None) -> None:
@@ -219,10 +230,10 @@ def test_a_missing_file_and_a_folder_are_said_to_be_so(tmp_path: Path) -> None:
 
 
 def test_the_fingerprint_changes_with_what_shapes_the_result_and_with_nothing_else() -> None:
-    usual = Settings().fingerprint()
     for option in options():
-        changed = dataclasses.replace(Settings(), **{option.name: GIVEN[option.key][2]})
-        assert (changed.fingerprint() != usual) == option.shapes_result, option.name
+        usual = Settings(**BESIDE.get(option.key, {}))
+        changed = dataclasses.replace(usual, **{option.name: GIVEN[option.key][2]})
+        assert (changed.fingerprint() != usual.fingerprint()) == option.shapes_result, option.name
 
 
 def test_a_mapping_of_raw_values_makes_settings() -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clipstream.media.cutting import ClipResult
-from clipstream.report.manifest import Highlight, Source, describe
+from clipstream.report.manifest import Manifest, Source, describe
 from clipstream.report.tables import covering_windows, write_features, write_highlights, write_scores
 from clipstream.results import StreamSummary
 from clipstream.settings import Settings
@@ -21,12 +21,12 @@ from clipstream.settings import Settings
 SummaryMaker = Callable[..., StreamSummary]
 
 
-def highlights_of(summary: StreamSummary) -> tuple[Highlight, ...]:
+def manifest_of(summary: StreamSummary) -> Manifest:
     clips = {
         one.number: ClipResult(Path(f"clips/{one.number:03d}.mp4"), *two_times(one.start_ms, one.end_ms), 1, "cut")
         for one in summary.intervals
     }
-    return describe(summary, Source("a.mp4", "a.mp4"), Settings(), clips=clips).highlights
+    return describe(summary, Source("a.mp4", "a.mp4"), Settings(), clips=clips)
 
 
 def two_times(start_ms: int, end_ms: int) -> tuple[Fraction, Fraction]:
@@ -34,7 +34,7 @@ def two_times(start_ms: int, end_ms: int) -> tuple[Fraction, Fraction]:
 
 
 def test_highlights_stand_best_first_with_the_promised_columns(make_summary: SummaryMaker, tmp_path: Path) -> None:
-    path = write_highlights(tmp_path, highlights_of(make_summary()))
+    path = write_highlights(tmp_path, manifest_of(make_summary()))
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0])[:7] == ["rank", "start_s", "end_s", "peak_s", "score", "reason", "clip"]
@@ -42,11 +42,12 @@ def test_highlights_stand_best_first_with_the_promised_columns(make_summary: Sum
     best = rows[0]
     assert (best["start_s"], best["end_s"], best["peak_s"]) == ("8.000", "10.123", "9.000")
     assert (best["score"], best["clip"], best["length_s"]) == ("6.000", "clips/002.mp4", "2.123")
+    assert (best["method"], best["notes"]) == ("cut", "")
 
 
 def test_commas_quotes_and_line_breaks_survive_as_rfc_4180_has_it(make_summary: SummaryMaker, tmp_path: Path) -> None:
     label = 'the "roar", größer\nthan usual'
-    path = write_highlights(tmp_path, highlights_of(make_summary(label=label)))
+    path = write_highlights(tmp_path, manifest_of(make_summary(label=label)))
     content = path.read_bytes()
     assert content.count(b"\r\n") == 3
     assert b'"the ""roar""' in content
@@ -55,7 +56,7 @@ def test_commas_quotes_and_line_breaks_survive_as_rfc_4180_has_it(make_summary: 
 
 
 def test_without_highlights_there_is_the_header_alone(make_summary: SummaryMaker, tmp_path: Path) -> None:
-    path = write_highlights(tmp_path, highlights_of(make_summary(highlights=0)))
+    path = write_highlights(tmp_path, manifest_of(make_summary(highlights=0)))
     assert path.read_bytes().startswith(b"rank,start_s,end_s,peak_s,score,reason,clip")
     assert path.read_bytes().count(b"\r\n") == 1
 

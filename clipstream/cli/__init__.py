@@ -1,4 +1,4 @@
-"""The command line: `main FILE…`, `main inspect FILE…` and `main demo`. Light until a command runs."""
+"""The command line: `main FILE…`, `main cut FILE`, `main inspect FILE…` and `main demo`. Light until a command runs."""
 
 import sys
 from collections.abc import Sequence

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from clipstream.cli.options import (
+    Flag,
     Presentation,
     RunCommand,
     load_settings,
@@ -52,6 +53,39 @@ def _inspect(files: tuple[str, ...], config: Path | None, json: bool, debug: boo
     return inspect_files(files, load_settings(flags, config), Presentation(json, debug=debug))
 
 
+def _cut(
+    *,
+    file: str,
+    starts: tuple[str, ...],
+    ends: tuple[str, ...],
+    intervals: Path | None,
+    config: Path | None,
+    json: bool,
+    quiet: bool,
+    debug: bool,
+    **flags: Any,
+) -> int:
+    from clipstream.cli.cut import CutRequest, cut_file  # noqa: PLC0415 - keeps --help light
+
+    request = CutRequest(file, starts, ends, intervals)
+    return cut_file(request, load_settings(flags, config), Presentation(json, quiet, debug))
+
+
+def _spans() -> list[click.Parameter]:
+    group = "What is cut"
+    return [
+        Flag(["--from", "starts"], group, multiple=True, metavar="TIME", help="Where a clip starts. May be repeated."),
+        Flag(["--to", "ends"], group, multiple=True, metavar="TIME", help="Where it ends; one for each --from."),
+        Flag(
+            ["--intervals"],
+            group,
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="A table (CSV with the columns start_s and end_s) or a manifest.json that lists what to cut.",
+        ),
+    ]
+
+
 def _files() -> click.Argument:
     return click.Argument(["files"], nargs=-1, required=True, metavar="FILE…")
 
@@ -73,6 +107,20 @@ commands = _DefaultRun(
             "FILE is a media file, a folder of them, or a pattern in quotes. Clips, a manifest, tables and a report "
             "appear in OUT/NAME/. Every option is also a TOML key and an environment variable (CLIPSTREAM_TOP=5). "
             "A TIME is 90, 90s, 1m30s, 2h or 1:30.",
+        ),
+        RunCommand(
+            "cut",
+            context_settings=_CONTEXT,
+            callback=_cut,
+            params=[
+                click.Argument(["file"], metavar="FILE"),
+                *_spans(),
+                *settings_options(("cut", "crf", "codec", "container", "join", "out")),
+                *presentation_options(),
+            ],
+            short_help="Just cut FILE at times you give, without loss where that can be.",
+            help="Cut FILE at times you give, exact to the frame and without loss where that can be.\n\n"
+            "Clips appear in OUT/NAME/clips/, named by where they start and end. A TIME is 12.5 or 1:02:03.5.",
         ),
         RunCommand(
             "inspect",

@@ -30,11 +30,13 @@ def run_demo(settings: Settings, presentation: Presentation) -> int:
     if settings.policy != "running" and {settings.top, settings.target_duration_s, settings.percentile} == {None}:
         settings = replace(settings, top=len(MOMENTS))
     path = Path(settings.out) / f"{_STREAM}.mp4"
-    if settings.force or not path.is_file():
+    said = f"{path} is there already and is used as it is; remove or rename it for a new scene"
+    if not path.exists():  # what is there may be the user's own, whatever --force says
         with write_atomically(path) as temporary:
             make_demo(temporary)
-        if not presentation.quiet:
-            sys.stderr.write(f"made {path}\n")
+        said = f"made {path}"
+    if not presentation.quiet:
+        sys.stderr.write(said + "\n")
     status = run_inputs([Input(_STREAM, path)], (), settings, presentation)
     report = path.with_suffix("") / "report.html"
     if status == 0 and not presentation.quiet:

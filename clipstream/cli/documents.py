@@ -5,12 +5,16 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from clipstream.errors import InputError
+from clipstream.errors import ClipstreamError, InputError
 from clipstream.job import Outcome
-from clipstream.report.manifest import MANIFEST_NAME
+from clipstream.media.cutting import ClipResult, ClipSpec
+from clipstream.report.manifest import MANIFEST_NAME, seconds
 from clipstream.report.records import to_json
 
-__all__ = ["RUN_SCHEMA", "print_document", "run_document", "said"]
+__all__ = ["CUT_SCHEMA", "RUN_SCHEMA", "cut_document", "print_document", "run_document", "said"]
+
+CUT_SCHEMA = "clipstream/cut/1"
+"""Name and version of the document that `cut --json` prints."""
 
 RUN_SCHEMA = "clipstream/run/1"
 """The document's name and version. A field may be added without a new version; none changes its meaning or goes."""
@@ -25,6 +29,25 @@ def run_document(outcomes: Sequence[Outcome], errors: Sequence[InputError]) -> d
     }
 
 
+def cut_document(
+    source: str,
+    clips: Sequence[tuple[ClipSpec, ClipResult]],
+    reel: ClipResult | None,
+    errors: Sequence[ClipstreamError],
+) -> dict[str, Any]:
+    """Return what was cut from a file, and what could not be."""
+    return {
+        "schema": CUT_SCHEMA,
+        "source": source,
+        "clips": [
+            {"from_s": to_json(seconds(spec.start_s)), "to_s": to_json(seconds(spec.end_s)), **_clip(result)}
+            for spec, result in clips
+        ],
+        "reel": _clip(reel) if reel else None,
+        "errors": [said(error) for error in errors],
+    }
+
+
 def said(error: Exception) -> dict[str, str]:
     """Return an error as JSON values."""
     return {"kind": type(error).__name__, "message": str(error)}
@@ -33,6 +56,18 @@ def said(error: Exception) -> dict[str, str]:
 def print_document(document: dict[str, Any]) -> None:
     """Write a document to stdout."""
     sys.stdout.write(json.dumps(document, allow_nan=False, indent=2) + "\n")
+
+
+def _clip(clip: ClipResult) -> dict[str, Any]:
+    return {
+        "path": str(clip.path),
+        "start_s": to_json(seconds(clip.start_s)),
+        "end_s": to_json(seconds(clip.end_s)),
+        "frames": clip.frames,
+        "copied": clip.copied,
+        "method": clip.method,
+        "notes": list(clip.notes),
+    }
 
 
 def _outcome(outcome: Outcome) -> dict[str, Any]:

@@ -141,6 +141,8 @@ def _plan_lines(settings: Settings, selection: Selection) -> Iterator[tuple[str,
     policy = "whole" if settings.policy == "auto" else settings.policy
     yield "policy", f"{policy}, floor {settings.floor:g}"
     yield "clips", f"{duration_text(settings.min_length_s)} to {duration_text(settings.max_length_s)}"
+    kind = "like the footage" if settings.container == "source" else settings.container.upper()
+    yield "cutting", f"{settings.cut}, files {kind}{', joined to a reel as well' if settings.join else ''}"
 
 
 def _grid(lines: Iterator[tuple[str, str]]) -> Table:

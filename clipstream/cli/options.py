@@ -1,7 +1,7 @@
 """Flags made from the definition in `clipstream.settings`, their help, and the settings a command line asks for."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -11,7 +11,7 @@ import click
 
 from clipstream.settings import Option, Settings, options, read_environment, read_toml
 
-__all__ = ["Presentation", "RunCommand", "load_settings", "presentation_options", "settings_options"]
+__all__ = ["Flag", "Presentation", "RunCommand", "load_settings", "presentation_options", "settings_options"]
 
 _PRESENTATION = "What is shown"
 
@@ -31,7 +31,7 @@ class Presentation:
     debug: bool = False
 
 
-class _Flag(click.Option):
+class Flag(click.Option):
     """A flag that knows its heading in the help."""
 
     def __init__(self, declarations: Sequence[str], group: str, **attributes: Any) -> None:
@@ -51,16 +51,16 @@ class RunCommand(click.Command):
                 formatter.write_dl([record for record in records if record], col_max=36)
 
 
-def settings_options() -> list[click.Parameter]:
-    """Return a flag for every option of `Settings`, and `--config`."""
-    config = _Flag(
+def settings_options(names: Collection[str] | None = None) -> list[click.Parameter]:
+    """Return a flag for every option of `Settings`, or those named, and `--config`."""
+    config = Flag(
         ["--config"],
         "How it runs",
         type=click.Path(path_type=Path),
         metavar="FILE",
         help="TOML file with options; a flag or a CLIPSTREAM_ variable wins over it.",
     )
-    return [*(_flag(option) for option in options()), config]
+    return [*(_flag(option) for option in options() if names is None or option.name in names), config]
 
 
 def presentation_options(*, quiet: bool = True) -> list[click.Parameter]:
@@ -71,7 +71,7 @@ def presentation_options(*, quiet: bool = True) -> list[click.Parameter]:
         "debug": "Show tracebacks and what the libraries say.",
     }
     return [
-        _Flag([f"--{name}"], _PRESENTATION, is_flag=True, help=text)
+        Flag([f"--{name}"], _PRESENTATION, is_flag=True, help=text)
         for name, text in texts.items()
         if quiet or name != "quiet"
     ]
@@ -103,9 +103,9 @@ def _given(flags: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
 
 def _flag(option: Option) -> click.Option:
     if option.kind == "bool":
-        return _Flag(
+        return Flag(
             [f"{option.flag}/--no-{option.flag[2:]}", option.name], option.group, default=None, help=option.help
         )
     names = [option.flag, option.name, *([option.short] if option.short else [])]
     text = f"{option.help} [{option.default_text}]" if option.default_text else option.help
-    return _Flag(names, option.group, multiple=option.repeatable, metavar=option.metavar, help=text)
+    return Flag(names, option.group, multiple=option.repeatable, metavar=option.metavar, help=text)

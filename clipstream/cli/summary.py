@@ -29,6 +29,8 @@ def print_summary(outcomes: Sequence[Outcome], console: Console | None = None) -
             console.print(_table(outcome.manifest))
         for notice in notices(outcome):
             console.print(Text(f"  {notice}"), soft_wrap=True)
+        if outcome.manifest.reel and outcome.manifest.reel.file:
+            console.print(Text(f"  reel: {outcome.folder / outcome.manifest.reel.file}"), soft_wrap=True)
         console.print(Text(f"  report: {outcome.folder / 'report.html'}"), soft_wrap=True)
 
 
@@ -49,6 +51,8 @@ def notices(outcome: Outcome) -> Iterator[str]:
     for highlight in manifest.highlights:
         for text in highlight.notes:
             yield f"note: clip {highlight.number}: {text}"
+    for text in manifest.reel.notes if manifest.reel else ():
+        yield f"note: reel: {text}"
     if outcome.message and outcome.message != manifest.source.problem:
         yield f"note: {outcome.message}"
 

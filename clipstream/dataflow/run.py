@@ -1,16 +1,12 @@
-"""Running a flow in this process: signals, recovery, and memory."""
+"""Running a flow in this process: recovery and memory."""
 
 import ctypes
 import shutil
-import signal
 import sqlite3
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
-from threading import Event, current_thread, main_thread
-from types import FrameType
 
 import cv2
 import structlog
@@ -18,7 +14,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.run import cli_main
 
-__all__ = ["keep_frame_memory", "run_flow", "stop_on_signals"]
+__all__ = ["keep_frame_memory", "run_flow"]
 
 _log = structlog.get_logger()
 
@@ -71,31 +67,6 @@ def _sound(store: Path) -> bool:
     except sqlite3.Error:
         return False
     return True
-
-
-@contextmanager
-def stop_on_signals(stop: Event) -> Iterator[list[int]]:
-    """Set `stop` on SIGINT and SIGTERM instead of dying; gives a list of the signals received.
-
-    A second SIGINT is an impatient user and raises KeyboardInterrupt. Outside the main thread this does nothing.
-    """
-    received: list[int] = []
-    if current_thread() is not main_thread():
-        yield received
-        return
-
-    def on_signal(number: int, _: FrameType | None) -> None:
-        received.append(number)
-        stop.set()
-        if received.count(signal.SIGINT) > 1:
-            raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def keep_frame_memory() -> None:

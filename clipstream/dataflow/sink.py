@@ -7,9 +7,9 @@ from threading import Event
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
+from clipstream.cutting import chosen_cutter
 from clipstream.errors import InputError
 from clipstream.features.registry import Selection, select_features
-from clipstream.media.cut import EncodeCutter
 from clipstream.media.cutting import Cutter
 from clipstream.media.inputs import Input
 from clipstream.media.probe import fingerprint
@@ -35,7 +35,7 @@ class ClipSink(FixedPartitionedSink[_Found, tuple[_Found, ...]]):
         inputs: The same as the source's.
         settings: The run's.
         selection: The features, to say in the manifest which were left out; chosen from `settings` by default.
-        cutter: What cuts; by default one that encodes with `settings.crf`.
+        cutter: What cuts; by default the cutter that `settings` ask for.
         skip: Streams that are finished already: nothing of what a snapshot remembers of them is written again.
         stop: Once set, cutting is given up between two packets; the snapshot still remembers it.
         clip_written: Told of every clip: stream, highlight, file.
@@ -61,7 +61,7 @@ class ClipSink(FixedPartitionedSink[_Found, tuple[_Found, ...]]):
             out=Path(settings.out),
             settings=settings,
             left_out=(selection or select_features(settings)).left_out,
-            cutter=cutter or EncodeCutter(crf=settings.crf),
+            cutter=cutter or chosen_cutter(settings),
             pool=ThreadPoolExecutor(settings.workers, "output"),
             stopped=(stop or Event()).is_set,
             clip_written=clip_written or _ignore,

@@ -24,6 +24,7 @@ __all__ = [
     "Highlight",
     "LeftOut",
     "Manifest",
+    "Reel",
     "Source",
     "UsedFeature",
     "UsedSignal",
@@ -99,7 +100,7 @@ class Highlight:
 
     Attributes:
         number: Place in time, from 1.
-        rank: 1 for the best; `None` where a running policy did not rank.
+        rank: 1 for the best of the stream.
         start_s: Where it starts in the source, with context.
         end_s: Where it ends.
         peak_s: Where the score is highest.
@@ -113,9 +114,9 @@ class Highlight:
         clip_start_s: Media time of the clip's first frame.
         clip_end_s: Media time at which its last frame stops being shown.
         frames: Video frames in the clip.
+        copied: How many of them are the source's own, not encoded again.
         method: How it was cut, in one phrase.
-        notes: What to know about the clip, or why there is none.
-        thumbnail: A JPEG of the moment, relative to the manifest, if one was kept.
+        notes: What to know about the clip – encoded whole, and why – or why there is none.
     """
 
     number: int
@@ -133,9 +134,30 @@ class Highlight:
     clip_start_s: Decimal | None = None
     clip_end_s: Decimal | None = None
     frames: int | None = None
+    copied: int | None = None
     method: str | None = None
     notes: tuple[str, ...] = ()
-    thumbnail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reel:
+    """All clips of the stream in one file, in order of time, where that was asked for.
+
+    Attributes:
+        file: The file, relative to the manifest; `None` when the clips could not be joined.
+        duration_s: How long it is.
+        frames: Video frames in it.
+        copied: How many of them are the clips' own, not encoded again.
+        method: How it was made, in one phrase.
+        notes: What to know about it, or why there is none.
+    """
+
+    file: str | None = None
+    duration_s: Decimal | None = None
+    frames: int | None = None
+    copied: int | None = None
+    method: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +177,7 @@ class Manifest:
         floor: The absolute part of it.
         explanation: One sentence when there is no highlight: why not.
         highlights: In order of time.
+        reel: Their clips joined, if that was asked for and there are any.
         errors: Packets, frames and feature calls that failed.
         clipstream_version: Who wrote this.
         schema: `SCHEMA`.
@@ -172,6 +195,7 @@ class Manifest:
     floor: float = float("nan")
     explanation: str | None = None
     highlights: tuple[Highlight, ...] = ()
+    reel: Reel | None = None
     errors: int = 0
     clipstream_version: str = field(default_factory=lambda: version("clipstream"))
     schema: str = SCHEMA
@@ -180,6 +204,12 @@ class Manifest:
     def ranked(self) -> tuple[Highlight, ...]:
         """The highlights, best first; those without a rank last, in order of time."""
         return tuple(sorted(self.highlights, key=lambda one: (one.rank is None, one.rank or 0, one.number)))
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The clips and the reel, relative to the manifest."""
+        reel = self.reel.file if self.reel else None
+        return tuple(filter(None, (*(one.clip for one in self.highlights), reel)))
 
 
 def seconds(time_s: Fraction) -> Decimal:
@@ -207,7 +237,7 @@ def describe(
     left_out: tuple[tuple[str, str], ...] = (),
     clips: Mapping[int, ClipResult] | None = None,
     uncut: Mapping[int, str] | None = None,
-    thumbnails: Mapping[int, str] | None = None,
+    reel: Reel | None = None,
     error: str | None = None,
 ) -> Manifest:
     """Make the manifest of a stream that has ended.
@@ -219,10 +249,10 @@ def describe(
         left_out: Features that could not be used, and why, as `Selection.left_out` has them.
         clips: The clips by highlight number. Their files lie in `clips/`.
         uncut: By highlight number, why there is no clip.
-        thumbnails: By highlight number, the file of a thumbnail relative to the stream's folder.
+        reel: The clips joined, if that was asked for.
         error: What failed; the status is `"failed"` if given.
     """
-    clips, uncut, thumbnails = clips or {}, uncut or {}, thumbnails or {}
+    clips, uncut = clips or {}, uncut or {}
     return Manifest(
         stream=summary.stream,
         source=Source(
@@ -244,10 +274,8 @@ def describe(
         threshold=summary.threshold,
         floor=summary.floor,
         explanation=summary.explanation,
-        highlights=tuple(
-            _highlight(one, clips.get(one.number), uncut.get(one.number), thumbnails.get(one.number))
-            for one in summary.intervals
-        ),
+        highlights=tuple(_highlight(one, clips.get(one.number), uncut.get(one.number)) for one in summary.intervals),
+        reel=reel,
         errors=summary.errors,
     )
 
@@ -287,10 +315,9 @@ def parse_manifest(text: str) -> Manifest:
         raise InputError(f"no clipstream manifest ({error}): run the input again with --force.") from error
     if manifest.schema != SCHEMA:
         raise InputError(f"the manifest's schema is {manifest.schema!r}, known is {SCHEMA!r}: run the input again.")
-    for highlight in manifest.highlights:
-        for name in (highlight.clip, highlight.thumbnail):
-            if name is not None and (PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts):
-                raise InputError(f"the manifest names {name!r}, outside its own folder: run the input again.")
+    for name in manifest.files:
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise InputError(f"the manifest names {name!r}, outside its own folder: run the input again.")
     return manifest
 
 
@@ -303,7 +330,7 @@ def _used(info: FeatureInfo) -> UsedFeature:
     return UsedFeature(info.name, info.weight, tuple(signals))
 
 
-def _highlight(interval: Interval, clip: ClipResult | None, uncut: str | None, thumbnail: str | None) -> Highlight:
+def _highlight(interval: Interval, clip: ClipResult | None, uncut: str | None) -> Highlight:
     start, end, peak = interval.start_ms, interval.end_ms, interval.peak_ms
     return Highlight(
         number=interval.number,
@@ -321,7 +348,7 @@ def _highlight(interval: Interval, clip: ClipResult | None, uncut: str | None, t
         clip_start_s=seconds(clip.start_s) if clip else None,
         clip_end_s=seconds(clip.end_s) if clip else None,
         frames=clip.frames if clip else None,
+        copied=clip.copied if clip else None,
         method=clip.method if clip else None,
         notes=(*(clip.notes if clip else ()), *((uncut,) if uncut else ())),
-        thumbnail=thumbnail,
     )

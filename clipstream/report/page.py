@@ -120,6 +120,7 @@ def _for_script(one: Highlight) -> dict[str, Any]:
         "peak",
         "score",
         "reasons",
+        "frames",
         "method",
         "notes",
     )

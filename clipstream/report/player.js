@@ -65,6 +65,18 @@ function caption(one) {
   box.replaceChildren(what, causes, file);
 }
 
+// Tried first and told afterwards: Chromium plays Matroska, and says beforehand that it does not.
+const kinds = { mkv: "Matroska (.mkv)", mov: "QuickTime (.mov)", ts: "MPEG-TS (.ts)" };
+
+function trouble(one, said = "", remedy = "") {
+  const box = byId("trouble");
+  box.hidden = !one;
+  if (!one) return;
+  const link = make("a", "", `Open ${one.clip}`);
+  link.href = one.url;
+  box.replaceChildren(`${said} `, link, ` in a media player. Clips for browsers are made with ${remedy}.`);
+}
+
 function choose(number, { play = false, at = null } = {}) {
   const one = highlights.get(number);
   if (!one) return;
@@ -72,7 +84,7 @@ function choose(number, { play = false, at = null } = {}) {
     chosen = number;
     rows.forEach((row, key) => (key === number ? row.setAttribute("aria-current", "true") : row.removeAttribute("aria-current")));
     const picture = rows.get(number).querySelector("img");
-    byId("trouble").hidden = true;
+    trouble(null);
     video.poster = picture ? picture.src : "";
     if (one.url) video.src = one.url;
     else video.removeAttribute("src");
@@ -123,9 +135,14 @@ if (video) {
   video.addEventListener("ended", () => { if (playingAll) playingAll = step(1, { play: true }); });
   video.addEventListener("error", () => {
     if (!video.getAttribute("src")) return;
-    const trouble = byId("trouble");
-    trouble.textContent = `${highlights.get(chosen).clip} cannot be played: is it still beside this page, and does this browser know its format?`;
-    trouble.hidden = false;
+    const one = highlights.get(chosen);
+    const kind = kinds[one.clip.split(".").pop()];
+    if (kind) trouble(one, `This browser does not play this ${kind} file.`, "--container mp4");
+    else trouble(one, "This browser cannot play the clip: it does not know the codec, or the file has gone from beside this page.", "--cut encode --codec h264 --container mp4");
+  });
+  video.addEventListener("loadedmetadata", () => {
+    const one = highlights.get(chosen);
+    if (one.frames && !video.videoWidth) trouble(one, "This browser plays the sound alone: it does not know the codec of the pictures.", "--cut encode --codec h264 --container mp4");
   });
   const follow = () => { placePlayhead(); if (!video.paused) requestAnimationFrame(follow); };
   video.addEventListener("play", follow);

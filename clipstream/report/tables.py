@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from clipstream.report.files import write_atomically
-from clipstream.report.manifest import Highlight
+from clipstream.report.manifest import Manifest
 from clipstream.results import StreamSummary
 from clipstream.timing import SLICE_S
 
@@ -21,10 +21,13 @@ __all__ = ["FEATURES_SCHEMA", "SCORES_SCHEMA", "covering_windows", "write_featur
 FEATURES_SCHEMA = "clipstream/features/1"
 SCORES_SCHEMA = "clipstream/scores/1"
 
-_HIGHLIGHT_COLUMNS = ("rank", "start_s", "end_s", "peak_s", "score", "reason", "clip", "number", "length_s", "start")
+_HIGHLIGHT_COLUMNS = (
+    *("rank", "start_s", "end_s", "peak_s", "score", "reason", "clip"),
+    *("number", "length_s", "start", "method", "notes"),
+)
 
 
-def write_highlights(folder: Path, highlights: Sequence[Highlight]) -> Path:
+def write_highlights(folder: Path, manifest: Manifest) -> Path:
     """Write `highlights.csv` (RFC 4180, UTF-8), best first, and return its path.
 
     Times are seconds with three digits, `start` is `HH:MM:SS.mmm`; a highlight without a rank or clip leaves that
@@ -37,11 +40,12 @@ def write_highlights(folder: Path, highlights: Sequence[Highlight]) -> Path:
     with write_atomically(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(_HIGHLIGHT_COLUMNS)
-        for one in sorted(highlights, key=lambda one: (one.rank is None, one.rank or 0, one.number)):
+        for one in manifest.ranked:
             times = (one.start_s, one.end_s, one.peak_s)
             score = f"{one.score:.3f}"
             length = one.end_s - one.start_s
-            rest = (one.reason, one.clip or "", one.number, _three(length), one.start)
+            cut = (one.method or "", "; ".join(one.notes))
+            rest = (one.reason, one.clip or "", one.number, _three(length), one.start, *cut)
             writer.writerow(("" if one.rank is None else one.rank, *map(_three, times), score, *rest))
     return path
 

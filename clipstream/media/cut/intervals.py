@@ -74,18 +74,31 @@ def read_intervals(path: Path) -> tuple[CutSpan, ...]:
     return tuple(sorted(spans, key=lambda span: (span.start_s, span.end_s)))
 
 
-def plan_clips(source: Path, spans: Sequence[CutSpan], folder: Path, suffix: str) -> tuple[ClipSpec, ...]:
-    """Return what to cut: clips named by number and start, like those of a run."""
+def plan_clips(
+    source: Path, spans: Sequence[CutSpan], folder: Path, suffix: str, fingerprint: str = ""
+) -> tuple[ClipSpec, ...]:
+    """Return what to cut, clips named by where they start and end: the same span is always the same file.
+
+    Spans that are alike to the millisecond count once. `fingerprint` is as in `ClipSpec`.
+    """
+    named: dict[str, CutSpan] = {}
+    for span in spans:
+        named.setdefault(f"{_compact(span.start_s)}-{_compact(span.end_s)}{suffix}", span)
     return tuple(
         ClipSpec(
             source=source,
-            target=folder / f"{number:03d}_{clock(to_ms(span.start_s), separator='')}{suffix}",
+            target=folder / name,
             start_s=span.start_s,
             end_s=span.end_s,
             metadata={"title": span.title or f"{source.stem}, {clock(to_ms(span.start_s))}"},
+            fingerprint=fingerprint,
         )
-        for number, span in enumerate(spans, 1)
+        for name, span in named.items()
     )
+
+
+def _compact(time_s: Fraction) -> str:
+    return clock(to_ms(time_s), separator="")
 
 
 def _manifest_rows(path: Path, text: str) -> list[Mapping[str, Any]]:
