@@ -1,9 +1,10 @@
 """What cutting costs: ten clips out of ten minutes of 720p30, beside stream copy and a full re-encode in the same run.
 
-    uv run python benchmarks/cutting.py CLIP [--hours 2] [--repeats 3]
+    uv run python benchmarks/cutting.py [CLIP] [--hours 2] [--repeats 3]
 
-CLIP is any real clip of a few seconds; it is scaled to 1280×720, encoded with a keyframe every 60 frames and looped,
-with two tracks of sound. `--hours` adds a file of that length, for the memory. The ffmpeg program is needed.
+CLIP is any real clip of a few seconds, a skater by default; it is scaled to 1280×720, encoded with a keyframe every 60
+frames and looped, with two tracks of sound. `--hours` adds a file of that length, for the memory. The ffmpeg program is
+needed.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from time import perf_counter
 
+SKATER = Path(__file__).parents[2] / "shared" / "media" / "videos" / "skate.mp4"
 CLIPS = 10
 CLIP_S = 12
 SPACING_S = Fraction(5501, 100)
@@ -110,7 +112,7 @@ def middle(costs: Sequence[Cost]) -> Cost:
 def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("clip", type=Path)
+    parser.add_argument("clip", type=Path, nargs="?", default=SKATER)
     parser.add_argument("--hours", type=float, default=0, help="length of a second file, for the memory")
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cache
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import cast
 
@@ -16,6 +17,7 @@ import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.codec.context import Flags
+from av.filter import Graph
 from av.sidedata.sidedata import SideData
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import VideoFrame
@@ -25,7 +27,21 @@ from numpy.typing import NDArray
 from clipstream.media.cut.source import AnyPacket
 from clipstream.media.probe import choose_video, media_origin, open_media
 
-__all__ = ["Kind", "Picture", "Track", "decode_pictures", "decode_sound", "ffmpeg_complaints", "make_source", "psnr_db"]
+__all__ = [
+    "Kind",
+    "Picture",
+    "Track",
+    "decode_pictures",
+    "decode_sound",
+    "display_matrix",
+    "ffmpeg",
+    "ffmpeg_complaints",
+    "fields",
+    "make_source",
+    "psnr_db",
+    "sound_packets",
+    "sound_tick_s",
+]
 
 WIDTH_PX, HEIGHT_PX = 192, 112
 TICKS = Fraction(1, 90_000)
@@ -58,12 +74,14 @@ class Kind:
         pixel_format: Depth and chroma.
         closed: Whether groups of pictures are closed by flag (MPEG-2, MPEG-4).
         interlaced: Whether frames are coded as two fields.
+        bottom_first: Whether the second field is shown first.
         frames: How many there are.
         tracks: Sound.
         colours: Primaries, transfer and matrix, as numbers of ITU-T H.273.
         full_range: Whether black is 0.
         aspect: Width of a pixel over its height.
         turn_deg: Rotation in the container.
+        mirrored: Whether it mirrors the picture left to right before.
         start_s: PTS of the first frame.
     """
 
@@ -78,12 +96,14 @@ class Kind:
     pixel_format: str = "yuv420p"
     closed: bool = False
     interlaced: bool = False
+    bottom_first: bool = False
     frames: int = 75
     tracks: Sequence[Track] = field(default=(Track(),))
     colours: tuple[int, int, int] = (1, 1, 1)
     full_range: bool = False
     aspect: Fraction = Fraction(1)
     turn_deg: int = 0
+    mirrored: bool = False
     start_s: Fraction = Fraction(0)
 
     def times_s(self) -> list[Fraction]:
@@ -122,9 +142,14 @@ def decode_pictures(
     with open_media(path) as container:
         stream, origin_s = choose_video(container), media_origin(container)
         assert stream is not None
-        for packet in container.demux(stream):
+
+        def is_needed(packet: "av.Packet[VideoStream] | None") -> bool:
+            assert packet is not None
+            return end_s is None or packet.dts is None or packet.dts * packet.time_base - origin_s <= end_s + 1
+
+        for packet in chain(takewhile(is_needed, container.demux(stream)), [None]):
             try:
-                frames = packet.decode()
+                frames = stream.codec_context.decode(packet)
             except av.error.FFmpegError:
                 continue
             for frame in frames:
@@ -161,6 +186,22 @@ def decode_sound(path: Path, number: int) -> tuple[NDArray[np.float32], Fraction
     return whole, Fraction(first, rate_hz), rate_hz
 
 
+def sound_packets(path: Path, number: int) -> tuple[Fraction, Fraction]:
+    """Return how long the longest packet of a track is, and the media time at which the container says it ends."""
+    with open_media(path) as container:
+        stream, origin_s = container.streams.audio[number], media_origin(container)
+        assert stream.time_base is not None
+        frame = max(packet.duration or 0 for packet in container.demux(stream))
+        end = (stream.start_time or 0) + (stream.duration or 0)
+        return frame * stream.time_base, end * stream.time_base - origin_s
+
+
+def sound_tick_s(path: Path, number: int) -> Fraction:
+    """Return the unit in which the times of a track of sound are stored."""
+    with open_media(path) as container:
+        return container.streams.audio[number].time_base or Fraction(0)
+
+
 def psnr_db(one: Picture, other: Picture) -> float:
     """Return how alike two pictures are; infinite where they are the same."""
     assert one.luma.shape == other.luma.shape
@@ -193,6 +234,17 @@ def ffmpeg_complaints(path: Path) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=False).stderr
 
 
+def fields(path: Path) -> list[str]:
+    """Return the order of fields of each frame, as ffprobe sees it: `tt`, `bb` or `progressive`."""
+    program = shutil.which("ffprobe")
+    assert program is not None
+    command = [program, "-v", "error", "-select_streams", "v:0", "-show_entries"]
+    command += ["frame=interlaced_frame,top_field_first", "-of", "csv=p=0", str(path)]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    names = {"1,1": "tt", "1,0": "bb", "0,0": "progressive"}
+    return [names[line.rstrip(",")] for line in lines]
+
+
 def _luma(frame: VideoFrame) -> NDArray[np.uint16]:
     deep = "10" in frame.format.name
     grey = frame.to_ndarray(format="gray16le" if deep else "gray")
@@ -216,16 +268,43 @@ def _pictures(container: av.container.OutputContainer, kind: Kind) -> list[AnyPa
         context.flags |= Flags.closed_gop
     if kind.interlaced:
         context.flags |= Flags.interlaced_dct | Flags.interlaced_me
-        context.field_order = 2
-    if kind.turn_deg:
-        stream.set_display_rotation(kind.turn_deg)
+        context.field_order = 3 if kind.bottom_first else 2
+    if kind.turn_deg or kind.mirrored:
+        stream.set_display_matrix(_matrix(kind))
     stream.metadata["language"] = "fra"
     packets: list[AnyPacket] = []
+    fields = _field_order(stream, kind) if kind.interlaced else None
     for number, time_s in enumerate(kind.times_s()):
         frame = VideoFrame.from_ndarray(_draw(number), format="bgr24").reformat(format=kind.pixel_format)
+        if fields is not None:
+            fields.push(frame)
+            frame = cast("VideoFrame", fields.pull())
         frame.time_base, frame.pts = base, round(time_s / base)
         packets += stream.encode(frame)
     return packets + stream.encode(None)
+
+
+def _field_order(stream: VideoStream, kind: Kind) -> Graph:
+    """Return what says of a frame which field comes first."""
+    graph = Graph()
+    context = stream.codec_context
+    buffer = graph.add_buffer(
+        width=context.width, height=context.height, format=context.format, time_base=context.time_base
+    )
+    order = graph.add("setfield", "mode=bff" if kind.bottom_first else "mode=tff")
+    sink = graph.add("buffersink")
+    buffer.link_to(order)
+    order.link_to(sink)
+    graph.configure()
+    return graph
+
+
+def _matrix(kind: Kind) -> list[int]:
+    """Return a display matrix (ISO/IEC 14496-12, 6.2.2): mirrored first, then turned against the clock."""
+    cos, sin = {0: (1, 0), 90: (0, 1), 180: (-1, 0), 270: (0, -1)}[kind.turn_deg]
+    across = -1 if kind.mirrored else 1
+    one = 1 << 16
+    return [across * cos * one, -across * sin * one, 0, sin * one, cos * one, 0, 0, 0, 1 << 30]
 
 
 def _encoder_options(kind: Kind) -> dict[str, str]:
@@ -262,6 +341,7 @@ def _sound(container: av.container.OutputContainer, track: Track, kind: Kind) ->
     context = stream.codec_context
     context.time_base = base
     stream.metadata["language"] = track.language
+    stream.metadata["title"] = f"In {track.language}"
     first = round(kind.start_s * track.rate_hz)
     times = kind.times_s()
     length = round((times[-1] - times[0] + 1 / kind.rate_hz) * track.rate_hz)

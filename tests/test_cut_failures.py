@@ -169,6 +169,41 @@ def test_a_bad_packet_does_not_end_the_clip(tmp_path: Path, cutter: Cutter) -> N
                 container.mux(packet)
     result = cutter.cut(ClipSpec(broken, tmp_path / "clip.mkv", START_S, Fraction(3, 2)), lambda: False)
     assert result.frames >= 25
+    if isinstance(cutter, EncodeCutter):
+        assert result.notes == ("1 video packet could not be decoded and left out",)
+    else:
+        assert "track 0: 1 packet damaged in the source, copied all the same" in result.notes
+
+
+@pytest.mark.parametrize("cutter", [SmartCutter(), CopyCutter()], ids=named)
+def test_a_gap_in_a_transport_stream_is_noted_where_it_is_copied(tmp_path: Path, cutter: Cutter) -> None:
+    source = make_source(tmp_path / "source.ts", Kind("plain", suffix=".ts", frames=90, b_frames=0, tracks=()))
+    data = source.read_bytes()
+    middle = len(data) // 188 // 2 * 188
+    source.write_bytes(data[:middle] + data[middle + 188 :])
+    result = cutter.cut(ClipSpec(source, tmp_path / "clip.ts", START_S, Fraction(5, 2)), lambda: False)
+    assert result.frames >= 60
+    assert "track 0: 1 packet damaged in the source, copied all the same" in result.notes
+
+
+def test_a_track_without_packets_does_not_make_the_rest_of_the_file_be_read(tmp_path: Path) -> None:
+    kind = Kind("slow", suffix=".mkv", rate_hz=Fraction(2), gop=4, b_frames=0, frames=100, tracks=())
+    plain, source = make_source(tmp_path / "plain.mkv", kind), tmp_path / "source.mkv"
+    with av.open(str(plain)) as read, av.open(str(source), "w") as container:
+        stream = container.add_stream_from_template(read.streams.video[0], opaque=True)
+        container.add_mux_stream("subrip")
+        for packet in read.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                container.mux(packet)
+    packets: list[int] = []
+
+    def count() -> bool:
+        packets.append(1)
+        return False
+
+    SmartCutter().cut(ClipSpec(source, tmp_path / "clip.mkv", Fraction(3), Fraction(5)), count)
+    assert 4 <= len(packets) <= 40
 
 
 def test_one_cutter_serves_several_threads(source: Path, tmp_path: Path) -> None:

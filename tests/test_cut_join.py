@@ -1,5 +1,6 @@
 """Clips are joined to one reel, copied wherever they fit together."""
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -75,6 +76,28 @@ def test_a_clip_of_another_make_is_encoded_to_follow_the_first(tmp_path: Path) -
     assert result.copied == len(wanted) - len(decode_pictures(encoded[1])[0])
     assert "EncodeCutter-1.mp4: pictures re-encoded to follow the first clip" in result.notes
     assert not ffmpeg_complaints(target)
+
+
+def test_tracks_that_a_reel_does_not_have_are_named(tmp_path: Path) -> None:
+    kind = Kind("two", suffix=".mkv", frames=20, tracks=(Track(), Track(seed=1)))
+    one = make_source(tmp_path / "one.mkv", kind)
+    other = make_source(tmp_path / "other.mkv", replace(kind, tracks=(Track(),)))
+    titled = tmp_path / "titled.mkv"
+    with av.open(str(one)) as read, av.open(str(titled), "w") as container:
+        streams = [container.add_stream_from_template(stream, opaque=True) for stream in read.streams]
+        subtitles = container.add_mux_stream("subrip")
+        text = av.Packet(b"text")
+        text.pts, text.dts, text.duration, text.time_base, text.stream = 0, 0, 500, Fraction(1, 1000), subtitles
+        container.mux(text)
+        for packet in read.demux():
+            if packet.size:
+                packet.stream = streams[packet.stream_index]
+                container.mux(packet)
+    result = join_clips([titled, other], tmp_path / "reel.mkv")
+    assert result.notes == (
+        "the subtitles of the clips are left out",
+        "1 track of sound kept: not all clips have more",
+    )
 
 
 def test_clips_that_differ_too_much_are_not_joined(tmp_path: Path) -> None:

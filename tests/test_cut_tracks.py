@@ -1,20 +1,25 @@
 """What a clip takes over besides pictures and sound: subtitles, chapters, covers, attachments, tags, HDR."""
 
+from collections.abc import Iterable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import av.container
 import numpy as np
 import pytest
+from av.sidedata.sidedata import SideData
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
-from cut_factory import Kind, Track, decode_pictures, make_source
+from cut_factory import Kind, Track, decode_pictures, ffmpeg, fields, make_source
 
 from clipstream.media.cut import CopyCutter, CutMode, EncodeCutter, SmartCutter, make_cutter
 from clipstream.media.cut.source import AnyPacket
 from clipstream.media.cutting import ClipResult, ClipSpec, Cutter
+from clipstream.media.probe import probe
 
 TICKS = Fraction(1, 1000)
 TEXTS = [(200, 500, "early"), (900, 800, "over the cut"), (1800, 300, "inside"), (2400, 900, "over the end")]
@@ -97,12 +102,110 @@ def test_subtitles_are_cut_to_the_clip(tmp_path: Path, suffix: str, codec: str) 
         assert container.streams.subtitles[0].language == "fra"
 
 
+def test_a_subtitle_that_began_long_before_the_clip_is_kept(tmp_path: Path) -> None:
+    plain = make_source(tmp_path / "plain.mkv", Kind("plain", suffix=".mkv", frames=100, gop=5))
+    source = remux(plain, tmp_path / "source.mkv", subtitles="subrip")
+    result = cut(SmartCutter(), source, Fraction(8, 5), Fraction(3))
+    assert texts(result.path)[0] == (0, 100, "over the cut")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "subtitles", "target", "codec"),
+    [
+        (".mkv", "subrip", ".mp4", "mov_text"),
+        (".mkv", "subrip", ".mov", "mov_text"),
+        (".mp4", "mov_text", ".mkv", "srt"),
+        (".mkv", "subrip", ".webm", "webvtt"),
+    ],
+)
+def test_subtitles_are_converted_to_what_the_container_carries(
+    tmp_path: Path, suffix: str, subtitles: str, target: str, codec: str
+) -> None:
+    codecs = {"codec": "libvpx", "options": (("b", "1M"), ("cpu-used", "8"))} if target == ".webm" else {}
+    plain = make_source(tmp_path / f"plain{suffix}", Kind("plain", suffix=suffix, frames=100, tracks=(), **codecs))  # type: ignore[arg-type] # either of these
+    source = remux(plain, tmp_path / f"source{suffix}", subtitles=subtitles)
+    result = cut(SmartCutter(), source, Fraction(1), Fraction(3), target)
+    assert [(start, text.strip()) for start, _, text in texts(result.path) if text.strip()] == [
+        (0, "over the cut"),
+        (800, "inside"),
+        (1400, "over the end"),
+    ]
+    with av.open(str(result.path)) as container:
+        assert container.streams.subtitles[0].codec_context.name == codec
+        assert container.streams.subtitles[0].language == "fra"
+    said = {"subrip": "srt", "mov_text": "mov_text"}[subtitles]
+    assert len(result.notes) == 1
+    assert result.notes[0].startswith(f"track 1 (subtitle, {said}) converted to")
+
+
 def test_a_track_that_the_container_cannot_carry_is_left_out_and_named(tmp_path: Path) -> None:
     plain = make_source(tmp_path / "plain.mkv", Kind("plain", suffix=".mkv"))
     source = remux(plain, tmp_path / "source.mkv", subtitles="subrip")
-    result = cut(SmartCutter(), source, Fraction(1), Fraction(2), ".mp4")
+    result = cut(SmartCutter(), source, Fraction(1), Fraction(2), ".ts")
     assert result.notes == ("track 2 (subtitle, srt) left out: the container cannot carry it",)
     assert result.copied > 0
+
+
+@pytest.mark.parametrize("mode", list(CutMode))
+def test_a_track_of_data_a_second_picture_and_an_empty_track_are_named(tmp_path: Path, mode: CutMode) -> None:
+    plain = make_source(tmp_path / "plain.ts", Kind("plain", suffix=".ts", frames=60, tracks=()))
+    source = tmp_path / "source.ts"
+    with av.open(str(plain)) as read, av.open(str(source), "w") as container:
+        first, second = (container.add_stream_from_template(read.streams.video[0], opaque=True) for _ in range(2))
+        data = container.add_mux_stream("klv")
+        subtitles = container.add_mux_stream("dvb_subtitle")
+        for packet in read.demux(video=0):
+            for stream in (first, second, data, subtitles):
+                is_early = packet.time_base is not None and (packet.pts or 0) * packet.time_base < 1
+                if packet.size and (stream in {first, second} or (packet.is_keyframe and is_early)):
+                    copy: AnyPacket = av.Packet(bytes(packet) if stream in {first, second} else b"\x20\x00\x0f" * 9)
+                    copy.pts, copy.dts, copy.time_base = packet.pts, packet.dts, packet.time_base
+                    copy.is_keyframe, copy.stream = packet.is_keyframe, stream
+                    container.mux(copy)
+    result = cut(make_cutter(mode), source, Fraction(4, 3), Fraction(5, 3))
+    about = [note for note in result.notes if note.startswith("track")]
+    assert about == [
+        "track 1 (video, h264) left out: a clip has one track of pictures",
+        "track 2 (data, unknown codec) left out: data are not cut",
+        "track 3: nothing of it lies in the clip",
+    ]
+
+
+@pytest.mark.parametrize("mode", list(CutMode))
+@pytest.mark.parametrize(("suffix", "kept"), [(".mkv", True), (".mp4", False)])
+def test_attachments_are_kept_in_matroska_and_named_elsewhere(
+    tmp_path: Path, suffix: str, mode: CutMode, *, kept: bool
+) -> None:
+    plain = make_source(tmp_path / "plain.mkv", Kind("plain", suffix=".mkv", frames=40, tracks=()))
+    source = tmp_path / "source.mkv"
+    with av.open(str(plain)) as read, av.open(str(source), "w") as container:
+        streams = {stream.index: container.add_stream_from_template(stream, opaque=True) for stream in read.streams}
+        container.add_attachment("note.txt", "text/plain", b"kept")
+        for packet in read.demux():
+            if packet.size:
+                packet.stream = streams[packet.stream_index]
+                container.mux(packet)
+    result = cut(make_cutter(mode), source, Fraction(2, 3), Fraction(1), suffix)
+    with av.open(str(result.path)) as container:
+        found = [(one.name, one.mimetype, one.data) for one in container.streams.attachments]
+    assert found == ([("note.txt", "text/plain", b"kept")] if kept else [])
+    assert any("(attachment, unknown codec) left out" in note for note in result.notes) is not kept
+
+
+@pytest.mark.parametrize("mode", list(CutMode))
+def test_a_time_code_is_moved_to_the_start_of_the_clip(tmp_path: Path, mode: CutMode) -> None:
+    plain = make_source(tmp_path / "plain.mp4", Kind("plain", frames=40, tracks=()))
+    source = tmp_path / "source.mov"
+    with av.open(str(plain)) as read, av.open(str(source), "w") as container:
+        stream = container.add_stream_from_template(read.streams.video[0], opaque=True)
+        stream.metadata["timecode"] = "10:00:59:15"
+        for packet in read.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                container.mux(packet)
+    result = cut(make_cutter(mode), source, Fraction(2, 3), Fraction(1))
+    with av.open(str(result.path)) as container:
+        assert {stream.metadata["timecode"] for stream in container.streams} == {"10:01:00:05"}
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
@@ -121,29 +224,14 @@ def test_chapters_inside_the_clip_are_kept_and_cut_to_it(tmp_path: Path, suffix:
     assert bounds == [(0, Fraction(1, 2) + offset), (Fraction(1, 2) + offset, 1 + offset)]
 
 
-def test_a_cover_is_kept(tmp_path: Path) -> None:
-    plain = make_source(tmp_path / "plain.mp4", Kind("plain"))
+@pytest.mark.parametrize("mode", list(CutMode))
+def test_a_cover_is_kept(tmp_path: Path, mode: CutMode) -> None:
+    plain = make_source(tmp_path / "plain.mp4", Kind("plain", frames=40))
     source = remux(plain, tmp_path / "source.mp4", cover=True)
-    result = cut(SmartCutter(), source, Fraction(1), Fraction(2))
+    result = cut(make_cutter(mode), source, Fraction(2, 3), Fraction(1))
     with av.open(str(result.path)) as container:
         covers = [stream for stream in container.streams if stream.disposition & Disposition.attached_pic]
     assert len(covers) == 1
-
-
-def test_attachments_are_kept_in_matroska(tmp_path: Path) -> None:
-    plain = make_source(tmp_path / "plain.mkv", Kind("plain", suffix=".mkv"))
-    source = tmp_path / "source.mkv"
-    with av.open(str(plain)) as read, av.open(str(source), "w") as container:
-        streams = {stream.index: container.add_stream_from_template(stream, opaque=True) for stream in read.streams}
-        container.add_attachment("note.txt", "text/plain", b"kept")
-        for packet in read.demux():
-            if packet.size:
-                packet.stream = streams[packet.stream_index]
-                container.mux(packet)
-    result = cut(SmartCutter(), source, Fraction(1), Fraction(2))
-    with av.open(str(result.path)) as container:
-        attachment = container.streams.attachments[0]
-        assert (attachment.name, attachment.mimetype, attachment.data) == ("note.txt", "text/plain", b"kept")
 
 
 def test_the_clips_own_tags_come_before_those_of_the_source(tmp_path: Path) -> None:
@@ -163,23 +251,97 @@ def test_languages_and_dispositions_are_kept(tmp_path: Path, cutter: Cutter) -> 
         assert [stream.disposition for stream in other.streams] == [stream.disposition for stream in one.streams]
 
 
-def test_hdr10_is_said_of_every_frame_of_a_smart_clip(tmp_path: Path) -> None:
-    master = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)"
-    kind = Kind(
-        "hdr10",
-        codec="libx265",
-        pixel_format="yuv420p10le",
-        colours=(9, 16, 9),
-        options=(("x265-params", f"open-gop=0:hdr10=1:repeat-headers=1:master-display={master}:max-cll=1000,400"),),
-        tracks=(),
-    )
+MASTER = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)"
+HDR10 = Kind(
+    "hdr10",
+    codec="libx265",
+    pixel_format="yuv420p10le",
+    colours=(9, 16, 9),
+    options=(("x265-params", f"open-gop=0:hdr10=1:repeat-headers=1:master-display={MASTER}:max-cll=1000,400"),),
+    frames=50,
+    tracks=(),
+)
+HLG = replace(HDR10, name="hlg", colours=(9, 18, 9), options=(("x265-params", "open-gop=0"),))
+
+
+HDR_SIDE_DATA = {"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL"}
+
+
+def said_of_frames(path: Path) -> list[tuple[object, ...]]:
+    """Return format, colours and HDR side data of each frame."""
+    said: list[tuple[object, ...]] = []
+    with av.open(str(path)) as container:
+        context = container.streams.video[0].codec_context
+        for frame in container.decode(video=0):
+            hdr = {data.type.name: bytes(data) for data in cast("Iterable[SideData]", frame.side_data)}
+            kept = {name: data for name, data in hdr.items() if name in HDR_SIDE_DATA}
+            said.append((frame.format.name, context.color_primaries, context.color_trc, context.colorspace, kept))
+    return said
+
+
+@pytest.fixture(scope="module", params=[HDR10, HLG], ids=lambda kind: kind.name)
+def deep(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_source(tmp_path_factory.mktemp("deep") / "source.mp4", request.param)
+
+
+@pytest.mark.parametrize(
+    "cutter",
+    [SmartCutter(), CopyCutter(), EncodeCutter(), EncodeCutter(codec="av1"), EncodeCutter(codec="h264")],
+    ids=["smart", "copy", "hevc", "av1", "h264"],
+)
+def test_depth_colours_and_hdr_are_said_of_every_frame(deep: Path, cutter: Cutter) -> None:
+    result = cut(cutter, deep, Fraction(1, 2), Fraction(3, 2))
+    wanted = said_of_frames(deep)[0]
+    assert (result.copied < result.frames) is not isinstance(cutter, CopyCutter)
+    assert all(said[:4] == wanted[:4] for said in said_of_frames(result.path))
+    sides = [said[4] for said in said_of_frames(result.path)]
+    if "H.264" in result.method:
+        sides = sides[:1]  # FFmpeg's decoder says it of keyframes alone
+    assert all(set(side) == set(wanted[4]) for side in sides)  # type: ignore[call-overload] # a dictionary
+    if not isinstance(cutter, EncodeCutter):
+        assert all(side == wanted[4] for side in sides)
+
+
+def test_a_change_of_depth_is_noted(deep: Path) -> None:
+    result = cut(EncodeCutter(codec="vp9"), deep, Fraction(1, 2), Fraction(1), ".mkv")
+    assert "pictures changed from yuv420p10le to yuv420p" in result.notes
+
+
+@pytest.mark.parametrize("mode", list(CutMode))
+@pytest.mark.parametrize("turn_deg", [0, 90])
+def test_a_mirrored_picture_stays_mirrored(tmp_path: Path, mode: CutMode, turn_deg: int) -> None:
+    kind = Kind("mirrored", frames=40, tracks=(), turn_deg=turn_deg, mirrored=True)
     source = make_source(tmp_path / "source.mp4", kind)
-    result = cut(SmartCutter(), source, Fraction(1, 2), Fraction(2))
-    assert 0 < result.copied < result.frames
+    result = cut(make_cutter(mode), source, Fraction(1, 2), Fraction(1))
     for path in (source, result.path):
-        with av.open(str(path)) as container:
-            kinds = [{data.type.name for data in frame.side_data} for frame in container.decode(video=0)]  # type: ignore[attr-defined]
-        assert all({"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL"} <= found for found in kinds)
+        info = probe(path).video
+        assert info is not None
+        assert info.mirrored
+        assert info.rotation_deg == -turn_deg % 360
+
+
+FIELDS = [
+    Kind("h264 mkv", suffix=".mkv", interlaced=True, rate_hz=Fraction(25), frames=40, tracks=()),
+    Kind("h264 ts", suffix=".ts", interlaced=True, rate_hz=Fraction(25), frames=40, tracks=()),
+    Kind("h264 bottom first", interlaced=True, bottom_first=True, rate_hz=Fraction(25), frames=40, tracks=()),
+    Kind("mpeg2", suffix=".ts", codec="mpeg2video", options=(("b", "4M"),), interlaced=True, rate_hz=Fraction(25),
+         frames=40, tracks=()),
+]  # fmt: skip
+
+
+@pytest.mark.skipif(ffmpeg() is None, reason="PyAV does not say which field comes first: ffprobe is needed")
+@pytest.mark.parametrize("mode", list(CutMode))
+@pytest.mark.parametrize("kind", FIELDS, ids=lambda kind: kind.name)
+def test_fields_and_their_order_are_kept(tmp_path: Path, kind: Kind, mode: CutMode) -> None:
+    source = make_source(tmp_path / f"source{kind.suffix}", kind)
+    result = cut(make_cutter(mode), source, Fraction(1, 2), Fraction(3, 2))
+    assert set(fields(source)) == set(fields(result.path)) == {"bb" if kind.bottom_first else "tt"}
+
+
+def test_fields_that_an_encoder_cannot_tell_are_noted(tmp_path: Path) -> None:
+    source = make_source(tmp_path / "source.mkv", FIELDS[0])
+    result = cut(EncodeCutter(codec="hevc"), source, Fraction(1, 2), Fraction(1))
+    assert any("does not tell its two fields" in note for note in result.notes)
 
 
 def test_a_source_of_sound_alone_gives_sound_alone(tmp_path: Path) -> None:

@@ -21,16 +21,22 @@ class Carrier:
 
     Attributes:
         edit_list: Whether it can hide what comes before time 0.
+        codec_delay: Whether it can say how much of the first sound, and of the last, is not to be heard.
         options: Options of the muxer.
+        attachments: Whether it can hold files beside the tracks.
         sound: Encoder for sound that it cannot carry as it is.
+        text: Encoder for subtitles in text that it cannot carry as they are, if it carries any.
         webm: Whether it is WebM, which takes free codecs alone.
         codecs: All it carries, where FFmpeg claims more.
         hevc_tag: Tag for HEVC whose parameter sets stand in the header, as Apple's players want it.
     """
 
     edit_list: bool = False
+    codec_delay: bool = False
     options: tuple[tuple[str, str], ...] = ()
+    attachments: bool = False
     sound: str = "aac"
+    text: str | None = None
     webm: bool = False
     codecs: frozenset[str] | None = None
     hevc_tag: str | None = None
@@ -49,11 +55,13 @@ def carrier(target: Path) -> Carrier:
     if suffix in _MP4_SUFFIXES:
         # A fine movie time scale: the default of 1 ms would round where edits begin and end.
         options = (("movflags", "+faststart"), ("movie_timescale", "90000"))
-        return Carrier(edit_list=True, options=options, hevc_tag="hvc1")
+        return Carrier(edit_list=True, options=options, hevc_tag="hvc1", text="mov_text")
     if suffix in _TS_SUFFIXES:
         return Carrier(codecs=_TS_CODECS)
     if suffix == ".webm":
-        return Carrier(sound="libopus", webm=True)
+        return Carrier(codec_delay=True, sound="libopus", webm=True, text="webvtt")
+    if suffix in {".mkv", ".mka"}:
+        return Carrier(codec_delay=True, attachments=True, text="subrip")
     return Carrier()
 
 

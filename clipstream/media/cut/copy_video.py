@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from av.video.stream import VideoStream
 
 from clipstream.media.cut.copying import copy_packet
+from clipstream.media.cut.damage import Damage
 from clipstream.media.cut.edges import UnfaithfulError
 from clipstream.media.cut.source import AnyPacket, Span, time_base
 from clipstream.media.cut.survey import Survey, is_shown
@@ -35,10 +36,12 @@ class CopyVideo(Track):
         self._base = time_base(source)
         self._codec = source.codec_context.codec.canonical_name
         _, self._end, self._zero = span.ticks(source)
+        self._next, self._asked_end = found.end, self._end if found.end is None else found.end
         self._stream = stream
         self._first = found.first
         self._pending: list[Dated] = []
         self._started = False
+        self._damage = Damage(source)
         self._before = self._after = 0
 
     @property
@@ -68,8 +71,10 @@ class CopyVideo(Track):
 
     def finish(self) -> Iterator[AnyPacket]:
         """Give nothing more: what is held comes after the cut, and nothing in the clip is decoded from it."""
-        if self.hidden_from_s is not None:
-            self.end_s = self.hidden_from_s
+        if self._next is not None and self.end_s is not None:
+            self.end_s = self._end * self._base
+        if self._after and self._edit_list:
+            self.hidden_from_s = self.end_s
         yield from ()
 
     def _take(self, item: Dated) -> Iterator[AnyPacket]:
@@ -91,12 +96,13 @@ class CopyVideo(Track):
         copy = copy_packet(item.packet)
         copy.pts, copy.dts, copy.duration = item.pts - self._zero, item.dts - self._zero, item.packet.duration or 0
         copy.time_base, copy.stream = self._base, self._stream
+        self.damaged += self._damage.is_in(item.packet)
         if is_shown(self._codec, item.packet):
             self._count(item)
         return copy
 
     def _count(self, item: Dated) -> None:
-        before, after = item.pts < self._first, item.pts >= self._end
+        before, after = item.pts < self._first, item.pts >= self._asked_end
         self._before += before
         self._after += after
         if not (before or after) or not self._edit_list:
@@ -104,6 +110,3 @@ class CopyVideo(Track):
             start_s, end_s = item.pts * self._base, (item.pts + (item.packet.duration or 0)) * self._base
             self.start_s = min(start_s, self.start_s if self.start_s is not None else start_s)
             self.end_s = max(end_s, self.end_s or end_s)
-        if after and self._edit_list:
-            end_s = item.pts * self._base
-            self.hidden_from_s = min(end_s, self.hidden_from_s if self.hidden_from_s is not None else end_s)

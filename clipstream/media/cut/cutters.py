@@ -1,17 +1,20 @@
 """The cutters: what each does with the tracks of a clip."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 
 import av.container
 from av.audio.stream import AudioStream
 from av.stream import AttachmentStream, Disposition, Stream
 from av.subtitles.stream import SubtitleStream
+from av.video.stream import VideoStream
 
 from clipstream.errors import CutError
 from clipstream.media.cut.containers import Carrier, carrier
+from clipstream.media.cut.copy_audio import copy_audio, first_packets
 from clipstream.media.cut.copy_video import CopyVideo
-from clipstream.media.cut.copying import CopyAudio, CopyOnce, CopySubtitles, add_copied_stream
+from clipstream.media.cut.copying import CopyOnce, add_copied_stream
 from clipstream.media.cut.edges import UnfaithfulError
 from clipstream.media.cut.edges_plain import make_edges
 from clipstream.media.cut.encode_audio import EncodeAudio
@@ -19,7 +22,8 @@ from clipstream.media.cut.encode_video import EncodeVideo
 from clipstream.media.cut.encoders import choose_encoding
 from clipstream.media.cut.engine import make_clip
 from clipstream.media.cut.smart_video import SmartVideo
-from clipstream.media.cut.source import Source, Span, time_base
+from clipstream.media.cut.source import AnyPacket, Source, Span
+from clipstream.media.cut.subtitles import ConvertSubtitles, CopySubtitles, early_subtitles
 from clipstream.media.cut.survey import Survey
 from clipstream.media.cut.tracks import Track
 from clipstream.media.cutting import ClipResult, ClipSpec, Cutter
@@ -83,7 +87,8 @@ class CopyCutter:
     def cut(self, spec: ClipSpec, cancelled: Callable[[], bool]) -> ClipResult:
         """Write `spec.target`; see `Cutter.cut`."""
         try:
-            return make_clip(spec, _Builder(CutMode.COPY, carrier(spec.target)), cancelled)
+            kind = carrier(spec.target)
+            return make_clip(spec, _Builder(CutMode.COPY, kind), cancelled, whole_groups=not kind.edit_list)
         except UnfaithfulError as error:
             raise CutError(f"{spec.source.name}: cannot be copied ({error}); use another way of cutting.") from error
 
@@ -107,17 +112,22 @@ class _Builder:
     ) -> None:
         self._mode, self._kind, self._crf, self._codec = mode, kind, crf, codec
         self._notes = [note] if note else []
+        self._first_sound: Mapping[int, AnyPacket] = {}
+        self._early_texts: Mapping[int, Sequence[AnyPacket]] = {}
 
     def __call__(
         self, container: av.container.OutputContainer, source: Source, span: Span, found: Survey | None
     ) -> tuple[list[Track], list[str]]:
-        if found and source.video and self._mode is CutMode.COPY and not self._kind.edit_list:
-            anchor_s = found.anchor * time_base(source.video)
-            span = Span(anchor_s, span.end_s, anchor_s)
+        copies_sound = self._mode is not CutMode.ENCODE and (self._kind.edit_list or self._kind.codec_delay)
+        self._first_sound = first_packets(source, source.audio, span.start_s) if copies_sound else {}
+        self._early_texts = early_subtitles(source, span.start_s)
         tracks: list[Track] = []
         for stream in source.container.streams:
             is_main = source.video is not None and stream.index == source.video.index
+            if stream.index in source.chapter_tracks:
+                continue
             if is_main and found is None:
+                self._leave_out(stream, "no frame of it lies in the clip")
                 continue
             try:
                 track = (
@@ -126,7 +136,7 @@ class _Builder:
                     else self._other(container, stream, span)
                 )
             except ValueError:
-                self._leave_out(stream)
+                self._leave_out(stream, "the container cannot carry it")
                 continue
             if track is not None:
                 tracks.append(track)
@@ -152,31 +162,43 @@ class _Builder:
 
     def _other(self, container: av.container.OutputContainer, stream: Stream, span: Span) -> Track | None:
         if isinstance(stream, AudioStream):
-            if stream.codec_context is None:
-                self._leave_out(stream)
-                return None
-            return self._sound(container, stream, span)
-        if isinstance(stream, AttachmentStream):
+            if stream.codec_context is not None:
+                return self._sound(container, stream, span)
+            self._leave_out(stream, "nothing here decodes it")
+        elif isinstance(stream, AttachmentStream):
+            if not self._kind.attachments:
+                raise ValueError
             container.add_stream_from_template(stream)
-            return None
-        if not self._kind.carries(stream):
-            raise ValueError
-        if isinstance(stream, SubtitleStream):
-            return CopySubtitles(add_copied_stream(container, stream), stream, span)
-        if stream.disposition & Disposition.attached_pic:
+        elif isinstance(stream, SubtitleStream):
+            return self._text(container, stream, span)
+        elif stream.disposition & Disposition.attached_pic and stream.codec_context is not None:
+            if not self._kind.carries(stream):
+                raise ValueError
             return CopyOnce(add_copied_stream(container, stream), stream)
-        raise ValueError
+        elif isinstance(stream, VideoStream):
+            self._leave_out(stream, "a clip has one track of pictures")
+        elif not (self._kind.edit_list and "timecode" in stream.metadata):
+            # FFmpeg writes a track of time codes by itself.
+            self._leave_out(stream, "data are not cut")
+        return None
+
+    def _text(self, container: av.container.OutputContainer, stream: SubtitleStream, span: Span) -> Track:
+        early = self._early_texts.get(stream.index, ())
+        if self._kind.carries(stream):
+            with contextlib.suppress(ValueError):
+                return CopySubtitles(add_copied_stream(container, stream), stream, span, early)
+        if self._kind.text is None:
+            raise ValueError
+        return ConvertSubtitles(container, stream, span, early, encoder=self._kind.text)
 
     def _sound(self, container: av.container.OutputContainer, stream: AudioStream, span: Span) -> Track:
         if self._mode is not CutMode.ENCODE and self._kind.carries(stream):
             try:
-                copied = add_copied_stream(container, stream)
+                return copy_audio(container, stream, span, self._kind, self._first_sound.get(stream.index))
             except ValueError:
                 pass
-            else:
-                return CopyAudio(copied, stream, span, edit_list=self._kind.edit_list)
         return EncodeAudio(container, stream, span, self._kind.sound)
 
-    def _leave_out(self, stream: Stream) -> None:
+    def _leave_out(self, stream: Stream, why: str) -> None:
         name = stream.codec_context.name if stream.codec_context is not None else "unknown codec"
-        self._notes.append(f"track {stream.index} ({stream.type}, {name}) left out: the container cannot carry it")
+        self._notes.append(f"track {stream.index} ({stream.type}, {name}) left out: {why}")

@@ -14,7 +14,7 @@ from av.audio.stream import AudioStream
 from numpy.typing import NDArray
 
 from clipstream.media.cut.source import AnyPacket, Span
-from clipstream.media.cut.tracks import Track, undecodable
+from clipstream.media.cut.tracks import Track, describe_track, undecodable
 
 __all__ = ["EncodeAudio"]
 
@@ -53,8 +53,7 @@ class EncodeAudio(Track):
         self._channels = stream.codec_context.channels
         stream.codec_context.bit_rate = _BITS_PER_CHANNEL * self._channels
         stream.codec_context.time_base = Fraction(1, self._rate_hz)
-        stream.metadata.update(source.metadata)
-        stream.disposition = source.disposition
+        describe_track(stream, source)
         self._stream = stream
         self._length = round((span.end_s - span.zero_s) * self._rate_hz)
         self._written = 0

@@ -16,9 +16,10 @@ from av.video.stream import VideoStream
 
 from clipstream.media.cut.containers import Carrier
 from clipstream.media.cut.encoders import Encoding, describe_pictures, silence_svt
+from clipstream.media.cut.hdr import hdr_options
 from clipstream.media.cut.source import AnyPacket, Span, drain, time_base
 from clipstream.media.cut.survey import Survey
-from clipstream.media.cut.tracks import Track, plural, undecodable
+from clipstream.media.cut.tracks import Track, describe_track, plural, undecodable
 
 __all__ = ["EncodeVideo"]
 
@@ -44,7 +45,8 @@ class EncodeVideo(Track):
         self._start, self._end, self._zero = span.ticks(source)
         self._held: VideoFrame | None = None
         self._following: int | None = None
-        self._reached = False
+        self._reached = self._loses_fields = False
+        self._format_before = ""
         silence_svt()
         options = dict(encoding.options)
         stream = container.add_stream(encoding.encoder, rate=source.average_rate or Fraction(25), options=options)
@@ -52,8 +54,7 @@ class EncodeVideo(Track):
         stream.time_base = stream.codec_context.time_base = self._base
         if encoding.encoder == "libx265" and kind.hevc_tag:
             stream.codec_context.codec_tag = kind.hevc_tag
-        stream.metadata.update(source.metadata)
-        stream.disposition = source.disposition
+        describe_track(stream, source)
         self._stream = stream
 
     @property
@@ -67,6 +68,10 @@ class EncodeVideo(Track):
         notes = undecodable(self._errors, "video")
         if self._out_of_order:
             notes += (f"{plural(self._out_of_order, 'frame')} left out: the source shows them at times already past",)
+        if self._loses_fields:
+            notes += (f"{self._encoding.label} does not tell its two fields a frame: they become one picture",)
+        if self._format_before:
+            notes += (f"pictures changed from {self._format_before} to {self._encoding.pixel_format}",)
         return notes
 
     def feed(self, packet: AnyPacket) -> Iterator[AnyPacket]:
@@ -80,7 +85,8 @@ class EncodeVideo(Track):
             self.done = True
             return
         assert isinstance(packet.stream, VideoStream)
-        self._decoder = packet.stream.codec_context
+        # The source may have been opened again since, and its decoder knows the colours better than its container.
+        self._source, self._decoder = packet.stream, packet.stream.codec_context
         try:
             frames = packet.decode()
         except av.error.FFmpegError:
@@ -93,7 +99,10 @@ class EncodeVideo(Track):
         yield from self._encode(drain(self._decoder))
         if self._held is not None:
             assert self._held.pts is not None
-            yield from self._release(self._following or self._held.pts + (self._held.duration or 0))
+            if self._following is not None:
+                yield from self._release(min(self._following, self._end))
+            else:
+                yield from self._release(self._held.pts + (self._held.duration or 0))
             yield from self._stream.encode(None)
 
     def _encode(self, frames: Iterable[VideoFrame]) -> Iterator[AnyPacket]:
@@ -134,8 +143,14 @@ class EncodeVideo(Track):
         context.height = frame.height - frame.height % 2 * chroma_halved
         context.pix_fmt = self._encoding.pixel_format
         describe_pictures(context, self._source)
-        if frame.interlaced_frame:
+        for key, more in hdr_options(self._encoding.encoder, frame).items():
+            context.options[key] += more
+        if frame.interlaced_frame and self._encoding.encoder == "libx264":
             context.flags |= Flags.interlaced_dct | Flags.interlaced_me
+            context.field_order = self._source.codec_context.field_order
+        self._loses_fields = frame.interlaced_frame and self._encoding.encoder != "libx264"
+        before = frame.format.name.replace("yuvj", "yuv")
+        self._format_before = "" if before == self._encoding.pixel_format else before
         for data in cast("Iterable[SideData]", frame.side_data):
             if data.type is SideDataType.DISPLAYMATRIX:
                 self._stream.set_display_matrix([int(n) for n in np.frombuffer(bytes(data), np.int32, count=9)])

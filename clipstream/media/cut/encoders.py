@@ -51,7 +51,7 @@ _CODECS = {
     "h264": _Codec(
         "H.264",
         "libx264",
-        _EIGHT_BIT,
+        _EIGHT_BIT | _TEN_BIT,
         {"preset": "veryfast", "crf": "{crf}", "threads": "4", "x264-params": "mbtree=0"},
     ),
     "hevc": _Codec(

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,8 +12,9 @@ from clipstream.errors import CutError, InputError, StoppedError
 from clipstream.media.cut.encoders import ordinary_priority
 from clipstream.media.cut.output import Output
 from clipstream.media.cut.source import AnyPacket, Source, Span, time_base
-from clipstream.media.cut.survey import Survey, survey
-from clipstream.media.cut.tracks import Track
+from clipstream.media.cut.survey import Survey, copied_end, survey, survey_end
+from clipstream.media.cut.timecode import later_timecode
+from clipstream.media.cut.tracks import Track, plural
 from clipstream.media.cutting import ClipResult, ClipSpec
 from clipstream.media.probe import fingerprint
 
@@ -24,6 +26,8 @@ __all__ = ["Tracks", "Writer", "make_clip", "run"]
 _PRE_ROLL_S = Fraction(1, 4)
 """How far before the cut sound is read, so that its decoder has settled."""
 _SHORT_S = Fraction(1, 10)
+_INTERLEAVING_S = 10
+"""How far apart packets of the same time stand in a file, at most: FFmpeg's `max_interleave_delta`."""
 _CONTAINER_TAGS = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder"})
 
 
@@ -37,8 +41,12 @@ class Tracks(Protocol):
         ...
 
 
-def make_clip(spec: ClipSpec, tracks: Tracks, cancelled: Callable[[], bool]) -> ClipResult:
+def make_clip(
+    spec: ClipSpec, tracks: Tracks, cancelled: Callable[[], bool], *, whole_groups: bool = False
+) -> ClipResult:
     """Cut one clip.
+
+    With `whole_groups` it starts with the keyframe before the span and ends where a copy of all frames can.
 
     Raises:
         CutError: The span holds nothing, the source changed or vanished, or something could not be encoded.
@@ -51,15 +59,16 @@ def make_clip(spec: ClipSpec, tracks: Tracks, cancelled: Callable[[], bool]) -> 
         )
     _check_unchanged(spec)
     with Source(spec.source) as source:
-        span, found = _locate(source, spec)
+        span, found = _locate(source, spec, whole_groups=whole_groups)
         tags = {key: value for key, value in source.container.metadata.items() if key not in _CONTAINER_TAGS}
         with Output(spec.target, tags | dict(spec.metadata)) as output:
             made, notes = tracks(output.container, source, span, found)
             _add_chapters(source, output, span)
+            _move_timecodes(source, output, span)
             if not made:
                 raise CutError(f"{spec.source.name}: no track of it can be cut.")
-            read_from_s = found.read_from_s if found else span.start_s
-            run(source, Writer(output, made), made, read_from_s - _PRE_ROLL_S, cancelled)
+            read_from_s = min(found.read_from_s, span.start_s) if found else span.start_s
+            run(source, Writer(output, made), made, read_from_s - _PRE_ROLL_S, span.end_s, cancelled=cancelled)
             ordinary_priority()
             result = _describe(spec, source, made, notes)
             # A track that nothing was written to is not in the file.
@@ -99,7 +108,18 @@ def _add_chapters(source: Source, output: Output, span: Span) -> None:
     output.container.set_chapters(chapters)
 
 
-def _locate(source: Source, spec: ClipSpec) -> tuple[Span, Survey | None]:
+def _move_timecodes(source: Source, output: Output, span: Span) -> None:
+    if source.video is None or not source.video.average_rate:
+        return
+    rate_hz = source.video.average_rate
+    first_s = (source.video.start_time or 0) * time_base(source.video)
+    frames = round((span.zero_s - first_s) * rate_hz)
+    for metadata in [output.container.metadata, *(stream.metadata for stream in output.container.streams)]:
+        for key in [key for key in metadata if key.lower() == "timecode"]:
+            metadata[key] = later_timecode(metadata[key], frames, rate_hz)
+
+
+def _locate(source: Source, spec: ClipSpec, *, whole_groups: bool) -> tuple[Span, Survey | None]:
     start_s, end_s = spec.start_s + source.origin_s, spec.end_s + source.origin_s
     if source.video is None:
         return Span(start_s, end_s, start_s), None
@@ -116,6 +136,16 @@ def _locate(source: Source, spec: ClipSpec) -> tuple[Span, Survey | None]:
     frame_s = 1 / source.video.average_rate if source.video.average_rate else Fraction(0)
     late = first_s - start_s > max(frame_s, _SHORT_S)
     zero_s = start_s if late else first_s
+    # It ends when its last frame does, unless that is shown for long.
+    after = survey_end(source, end_s)
+    if after is not None:
+        after_s = after.first * time_base(source.video)
+        if after_s - end_s <= max(frame_s, _SHORT_S):
+            end_s = after_s
+            found = replace(found, end=after.first)
+    if whole_groups:
+        zero_s = found.anchor * time_base(source.video)
+        end_s = max(end_s, copied_end(source, after) * time_base(source.video)) if after else end_s
     return Span(zero_s, end_s, zero_s), found
 
 
@@ -140,11 +170,12 @@ def run(
     writer: Writer,
     tracks: list[Track],
     from_s: Fraction,
-    cancelled: Callable[[], bool],
+    end_s: Fraction,
     *,
+    cancelled: Callable[[], bool],
     unfinished: Collection[Track] = (),
 ) -> None:
-    """Read a source from `from_s` on, until no track of the clip wants more.
+    """Read a source from `from_s` on, until no track of the clip wants more or nothing for it can follow `end_s`.
 
     Tracks that are `unfinished` go on with another source.
 
@@ -156,6 +187,8 @@ def run(
     for packet in source.packets([source.container.streams[index] for index in waiting], from_s):
         if cancelled():
             raise StoppedError(f"{source.path.name}: cutting was stopped.")
+        if packet.dts is not None and packet.dts * packet.time_base > end_s + _INTERLEAVING_S:
+            break
         if (track := waiting.get(packet.stream_index)) is None:
             continue
         writer.write(track.feed(packet))
@@ -179,6 +212,12 @@ def _describe(spec: ClipSpec, source: Source, tracks: list[Track], notes: list[s
             f"could be decoded{f' ({source.problem})' if source.problem else ''}; choose another span."
         )
     notes = notes + [note for track in tracks for note in track.notes]
+    notes += [
+        f"track {track.index}: {plural(track.damaged, 'packet')} damaged in the source, copied all the same"
+        for track in tracks
+        if track.damaged
+    ]
+    notes += [f"track {track.index}: nothing of it lies in the clip" for track in tracks if track.start_s is None]
     if source.problem:
         notes.append(source.problem)
     return ClipResult(

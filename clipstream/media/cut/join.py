@@ -11,16 +11,18 @@ from av.video.stream import VideoStream
 
 from clipstream.errors import CutError
 from clipstream.media.cut.containers import Carrier, carrier
-from clipstream.media.cut.copying import CopyAudio, add_copied_stream
+from clipstream.media.cut.copy_audio import CopyAudio, copy_audio, first_packets
+from clipstream.media.cut.copying import add_copied_stream
 from clipstream.media.cut.edges import Edges, UnfaithfulError
 from clipstream.media.cut.edges_plain import make_edges
 from clipstream.media.cut.encode_audio import EncodeAudio
 from clipstream.media.cut.engine import Writer, run
 from clipstream.media.cut.output import Output
+from clipstream.media.cut.priming import OPUS_PRE_SKIP
 from clipstream.media.cut.smart_video import SmartVideo
 from clipstream.media.cut.source import AnyPacket, Source, Span
 from clipstream.media.cut.survey import survey
-from clipstream.media.cut.tracks import Track
+from clipstream.media.cut.tracks import Track, plural
 from clipstream.media.cutting import ClipResult
 from clipstream.media.probe import claimed_duration
 
@@ -31,6 +33,7 @@ __all__ = ["join_clips"]
 
 _TICKS = Fraction(1, 90_000)
 _PRE_ROLL_S = Fraction(1)
+_NOT_JOINED = frozenset({"subtitle", "attachment"})
 _SELF_CONTAINED = frozenset({"vp8", "vp9", "av1"})
 """Codecs whose keyframes need nothing from the container's header."""
 
@@ -45,7 +48,7 @@ def join_clips(
 
     Clips of one source that were cut smartly are copied whole. Pictures that are coded in another way than the first
     clip's are encoded again in its codec; sound is copied where all clips have it alike, and encoded otherwise.
-    Subtitles are left out.
+    Subtitles and attachments are left out, and the notes say so.
 
     Raises:
         CutError: A clip cannot be read, or differs too much to follow the first.
@@ -80,6 +83,7 @@ class _Look:
     length_s: Fraction
     video: tuple[object, ...] | None
     audio: tuple[tuple[object, ...], ...]
+    left_out: frozenset[str]
 
 
 def _look(path: Path) -> _Look:
@@ -90,7 +94,8 @@ def _look(path: Path) -> _Look:
         length_s = end_s - clip.origin_s
         title = clip.container.metadata.get("title") or path.stem
         video = _video_kind(clip.video) if clip.video is not None else None
-        return _Look(path, title, length_s, video, tuple(_audio_kind(stream) for stream in clip.audio))
+        left_out = frozenset(stream.type for stream in clip.container.streams if stream.type in _NOT_JOINED)
+        return _Look(path, title, length_s, video, tuple(_audio_kind(stream) for stream in clip.audio), left_out)
 
 
 def _video_kind(stream: VideoStream) -> tuple[object, ...]:
@@ -102,7 +107,10 @@ def _video_kind(stream: VideoStream) -> tuple[object, ...]:
 
 def _audio_kind(stream: AudioStream) -> tuple[object, ...]:
     context = stream.codec_context
-    return context.codec.canonical_name, context.sample_rate, context.layout.name, context.extradata
+    codec, header = context.codec.canonical_name, context.extradata or b""
+    if codec == "opus":
+        header = header[: OPUS_PRE_SKIP.start] + header[OPUS_PRE_SKIP.stop :]
+    return codec, context.sample_rate, context.layout.name, header
 
 
 def _chapters(looks: Iterable[_Look]) -> "list[Chapter]":
@@ -116,6 +124,10 @@ def _chapters(looks: Iterable[_Look]) -> "list[Chapter]":
     return chapters
 
 
+def _any_has(looks: Iterable[_Look], kind: str) -> bool:
+    return any(kind in look.left_out for look in looks)
+
+
 class _Reel:
     """The file that grows by one clip at a time."""
 
@@ -125,6 +137,9 @@ class _Reel:
         self._at_s = Fraction(0)
         self._frames = self._copied = 0
         self._encoded_clips: list[str] = []
+        self._left_out = [
+            f"the {kind}s of the clips are left out" for kind in sorted(_NOT_JOINED) if _any_has(looks, kind)
+        ]
         self._edges: Edges | None = None
         self._video: VideoStream | None = None
         if first.video is not None:
@@ -132,11 +147,15 @@ class _Reel:
             extradata = self._edges.extradata if self._edges else None
             self._video = add_copied_stream(output.container, first.video, extradata, kind.hevc_tag)
         tracks = min(len(look.audio) for look in looks)
-        self._copied_audio: dict[int, AudioStream] = {}
+        span = Span(first.origin_s, first.origin_s + looks[0].length_s, first.origin_s)
+        sound = first_packets(first, first.audio[:tracks], span.start_s)
+        if any(len(look.audio) > tracks for look in looks):
+            self._left_out.append(f"{plural(tracks, 'track')} of sound kept: not all clips have more")
+        self._copied_audio: dict[int, CopyAudio] = {}
         self._encoded_audio: dict[int, EncodeAudio] = {}
         for number, stream in enumerate(first.audio[:tracks]):
             if all(look.audio[number] == looks[0].audio[number] for look in looks):
-                self._copied_audio[number] = add_copied_stream(output.container, stream)
+                self._copied_audio[number] = copy_audio(output.container, stream, span, kind, sound.get(stream.index))
             else:
                 nothing = Span(Fraction(0), Fraction(0), Fraction(0))
                 self._encoded_audio[number] = EncodeAudio(output.container, stream, nothing, kind.sound)
@@ -158,9 +177,8 @@ class _Reel:
             tracks.append(video)
             self._encoded_clips += [] if alike else [look.path.name]
         streams = clip.audio
-        for number, stream in self._copied_audio.items():
-            hides = self._kind.edit_list and not self._at_s
-            tracks.append(CopyAudio(stream, streams[number], span, edit_list=hides))
+        for number, copied in self._copied_audio.items():
+            tracks.append(CopyAudio(copied.stream, streams[number], span) if self._at_s else copied)
         for number, track in self._encoded_audio.items():
             track.follow(streams[number], span)
             tracks.append(track)
@@ -169,7 +187,8 @@ class _Reel:
             self._writer,
             tracks,
             span.start_s - _PRE_ROLL_S,
-            cancelled,
+            span.end_s,
+            cancelled=cancelled,
             unfinished=tuple(self._encoded_audio.values()),
         )
         main = tracks[0]
@@ -184,6 +203,7 @@ class _Reel:
     def describe(self, target: Path) -> ClipResult:
         """Say what was written."""
         notes = [f"{name}: pictures re-encoded to follow the first clip" for name in self._encoded_clips]
+        notes += self._left_out
         if self._encoded_audio:
             notes.append("sound re-encoded: the clips have it in different codecs")
         method = f"joined, {self._copied} of {self._frames} frames copied" if self._video else "joined"

@@ -10,6 +10,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from clipstream.media.cut.copying import copy_packet
+from clipstream.media.cut.damage import Damage
 from clipstream.media.cut.edges import Edge, EdgeRun, Edges, UnfaithfulError
 from clipstream.media.cut.source import AnyPacket, Span, drain, time_base
 from clipstream.media.cut.survey import Survey, is_shown
@@ -21,6 +22,10 @@ __all__ = ["SmartVideo"]
 _SKIPPING = frozenset({"h264", "mpeg2video", "mpeg4"})
 """Codecs whose frames before the cut are decoded only if others are decoded from them. In HEVC, what is no reference in
 its own temporal layer may be one in the next."""
+
+
+_MOST_PASSED = 2
+_OPEN = "its keyframes are not such that copying could start with one: what follows may refer back past it"
 
 
 class _Phase(Enum):
@@ -65,7 +70,8 @@ class SmartVideo(Track):
         self._last_dts: int | None = None
         self._seam_pts: int | None = None
         self._following: int | None = None
-        self._encoded = 0
+        self._encoded = self._unusable = 0
+        self._damage = Damage(source)
         self._stream, self._follows, self._copies = stream, follows, copies
 
     @property
@@ -86,6 +92,8 @@ class SmartVideo(Track):
     def finish(self) -> Iterator[AnyPacket]:
         """Give the tail."""
         if self._phase is _Phase.HEAD:
+            if self._unusable:
+                raise UnfaithfulError(_OPEN)
             self._decode_head(None)
             yield from self._write_head()
         elif self._phase is _Phase.LEADING:
@@ -94,7 +102,7 @@ class SmartVideo(Track):
             yield from self._end_copy()
         if self._following is not None and self.end_s is not None:
             # Durations of packets are steps of decoding times: with uneven spacing the last frame's is another's.
-            self.end_s = self._following * self._base
+            self.end_s = min(self._following, self._end) * self._base
             self.hidden_from_s = self.end_s if self._edit_list else None
 
     def _take(self, item: Dated) -> Iterator[AnyPacket]:
@@ -123,6 +131,9 @@ class SmartVideo(Track):
         seam = self._copies and is_key and self._found.first <= item.pts < self._end
         if seam and self._edges and not self._edges.is_seam(bytes(item.packet)):
             seam = False
+            self._unusable += 1
+            if self._unusable > _MOST_PASSED:
+                raise UnfaithfulError(_OPEN)
         if seam and item.pts == self._found.first:
             self._start_copy(item, item.dts, after_edge=self._follows)
             return
@@ -219,6 +230,7 @@ class SmartVideo(Track):
 
     def _copy(self, count: int) -> Iterator[AnyPacket]:
         for item in self._pending[:count]:
+            self.damaged += self._damage.is_in(item.packet)
             if is_shown(self._codec, item.packet):
                 self.copied += 1
                 self.frames += 1

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import av.container
 import av.error
 from av.audio.stream import AudioStream
 from av.stream import Discard, Stream
@@ -52,14 +53,19 @@ class Source:
         path: The file.
         video: The video track a player shows, if there is one that can be read.
         origin_s: PTS in seconds of media time 0.
+        chapter_tracks: Numbers of the tracks that are chapters, told elsewhere as such.
         problem: What went wrong while reading, if something did.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.problem: str | None = None
+        self._left: list[av.container.InputContainer] = []
         self._open()
         self.origin_s = media_origin(self.container)
+        self.chapter_tracks = frozenset(
+            stream.index for stream in self.container.streams if stream.discard is Discard.all
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -67,7 +73,8 @@ class Source:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.container.close()
+        for container in (*self._left, self.container):
+            container.close()
 
     @property
     def audio(self) -> list[AudioStream]:
@@ -129,6 +136,10 @@ class Source:
     def _seek(self, to_s: Fraction) -> bool:
         """Go to a point; `False` where there is no way but to open the file again."""
         stream: Stream | None = self.video
+        if to_s <= self.origin_s and "matroska" in self.container.format.name:
+            # Seeking never goes to the sound before 0 that its decoder needs.
+            self._open_again()
+            return False
         try:
             if stream is None:
                 self.container.seek(math.floor(to_s * 1_000_000))
@@ -136,10 +147,14 @@ class Source:
                 self.container.seek(math.floor(to_s / time_base(stream)), stream=stream)
         except av.error.FFmpegError:
             # Without an index there is one way to an earlier packet: from the start.
-            self.container.close()
-            self._open()
+            self._open_again()
             return False
         return True
+
+    def _open_again(self) -> None:
+        # Streams of it may be in use.
+        self._left.append(self.container)
+        self._open()
 
     def _open(self) -> None:
         try:

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from clipstream.media.cut.source import AnyPacket, Source, time_base
 
-__all__ = ["Survey", "is_shown", "survey"]
+__all__ = ["Survey", "copied_end", "is_shown", "survey", "survey_end"]
 
 _REORDERING_S = 1
 """A first keyframe is decoded this long before it is shown, at most: seeking still earlier finds nothing more."""
@@ -20,11 +20,13 @@ class Survey:
         first: PTS of the first frame at or after the start.
         anchor: PTS of the keyframe from which that frame can be decoded.
         read_from_s: Where to seek so that the anchor is read.
+        end: PTS of the first frame after the span, if there is one soon.
     """
 
     first: int
     anchor: int
     read_from_s: Fraction
+    end: int | None = None
 
 
 def survey(source: Source, start_s: Fraction, end_s: Fraction) -> Survey | None:
@@ -43,13 +45,41 @@ def survey(source: Source, start_s: Fraction, end_s: Fraction) -> Survey | None:
         read_from_s = start_s - back_s
         first, keyframes = _read(source, read_from_s, start, end)
         anchors = [pts for pts in keyframes if first is not None and pts <= first]
-        if first is not None and anchors and keyframes[0] <= start:
-            return Survey(first, anchors[-1], read_from_s)
+        if keyframes and keyframes[0] <= start:
+            return None if first is None else Survey(first, anchors[-1], read_from_s)
         if read_from_s < source.origin_s - _REORDERING_S:
             if first is None or not keyframes:
                 return None
             return Survey(first, [keyframes[0], *anchors][-1], read_from_s)
         back_s = max(2 * back_s, Fraction(1))
+
+
+def survey_end(source: Source, end_s: Fraction) -> Survey | None:
+    """Find the first frame at or after the end of a span, soon after it; `None` where there is none."""
+    return survey(source, end_s, end_s + _REORDERING_S)
+
+
+def copied_end(source: Source, after: Survey) -> int:
+    """Return where a copy ends that has all frames before `after.first` and no gap: PTS of the first it does not need.
+
+    Frames before the end may be decoded from others after it; a copy without a gap has all that are shown before those.
+    """
+    assert source.video is not None
+    limit = after.first + round(_REORDERING_S / time_base(source.video))
+    shown: list[int] = []
+    for packet in source.packets([source.video], after.read_from_s):
+        assert packet.pts is not None
+        assert packet.dts is not None
+        shown.append(packet.pts)
+        if packet.dts > limit:
+            break
+    end = after.first
+    while True:
+        needed = max(number for number, pts in enumerate(shown) if pts < end) + 1 if min(shown) < end else 0
+        latest = max(shown[:needed], default=end - 1)
+        if latest < end:
+            return end
+        end = min((pts for pts in shown if pts > latest), default=latest + 1)
 
 
 def is_shown(codec: str, packet: AnyPacket) -> bool:

@@ -4,9 +4,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from fractions import Fraction
 
+from av.stream import Stream
+
 from clipstream.media.cut.source import AnyPacket
 
-__all__ = ["Track", "plural", "undecodable"]
+__all__ = ["Track", "describe_track", "plural", "undecodable"]
 
 
 class Track(ABC):
@@ -21,6 +23,7 @@ class Track(ABC):
         start_s: When what was given starts, on the source's clock; `None` while there is nothing.
         end_s: When it stops being shown or heard.
         hidden_from_s: Where the clip has to end, on the source's clock, though the track has frames after it.
+        damaged: Packets that were copied though the source says, or shows, that they are damaged.
     """
 
     def __init__(self, index: int, *, ready: bool = True) -> None:
@@ -31,6 +34,7 @@ class Track(ABC):
         self.start_s: Fraction | None = None
         self.end_s: Fraction | None = None
         self.hidden_from_s: Fraction | None = None
+        self.damaged = 0
 
     @property
     def method(self) -> str:
@@ -49,6 +53,16 @@ class Track(ABC):
     @abstractmethod
     def finish(self) -> Iterable[AnyPacket]:
         """Give what is left, when the track is done or the source has no more packets for it."""
+
+
+def describe_track(stream: Stream, source: Stream) -> None:
+    """Give a track of a clip the tags and the disposition of the source's."""
+    tags = dict(source.metadata)
+    if "name" in tags:
+        # FFmpeg reads the title of an MP4 track by this key, and writes it by the other.
+        tags.setdefault("title", tags.pop("name"))
+    stream.metadata.update(tags)
+    stream.disposition = source.disposition
 
 
 def plural(count: int, noun: str) -> str:
