@@ -169,11 +169,11 @@ class _Slots:
 
 
 def _threads_each(workers: int) -> int:
-    """Return frame threads for each file: measured, twice the cores hide what is done between frames.
+    """Return frame threads for each file: measured, three times the cores hide what is done between frames.
 
     FFmpeg advises against more than 16: each holds frames of its own.
     """
-    return min(max(2 * (os.cpu_count() or 1) // workers, 1), 16)
+    return min(max(3 * (os.cpu_count() or 1) // workers, 1), 16)
 
 
 def _ignore(_: Slice) -> None:

@@ -63,12 +63,18 @@ class _Shots:
 
 def _scores(pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Return how much each picture differs from the one before, 0 for the first."""
+    scores = np.array([0.0, *(cv2.norm(a, b, cv2.NORM_L1) / a.size for a, b in pairwise(pictures))])
+    # Without colour, two thirds of the content score are nil; in the dark, they are noise and reach 130.
+    for i in np.flatnonzero(scores >= _VISIBLE):
+        scores[i] = max(scores[i], _content(pictures[i - 1], pictures[i]))
+    return scores
+
+
+def _content(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> float:
     # Its one public reader, the statistics, makes it look for edges too, which costs more than the score.
     content_score = ContentDetector()._calculate_frame_score  # noqa: SLF001 - the score has no other cheap reader
-    content = np.array([content_score(None, picture) for picture in pictures])
-    plain = np.array([0.0, *(cv2.norm(a, b, cv2.NORM_L1) / a.size for a, b in pairwise(pictures))])
-    # Without colour, two thirds of the content score are nil; in the dark, they are noise and reach 130.
-    return np.where(plain < _VISIBLE, plain, np.maximum(content, plain))
+    content_score(None, before)
+    return float(content_score(None, after))
 
 
 def _cut(batch: FrameBatch, scores: NDArray[np.float64]) -> int | None:

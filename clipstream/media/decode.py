@@ -20,8 +20,8 @@ from clipstream.timing import slice_start
 
 __all__ = ["DecodeMode", "SliceReader"]
 
-FRAME_THREADS = 4
-"""On two cores, four frame threads hide the scaling and the features that run between two packets."""
+FRAME_THREADS = 6
+"""On two cores, six frame threads hide the scaling and the features that run between two packets."""
 
 _SHORT_BY_S = Fraction(1)
 _SHORT_BY_SHARE = Fraction(2, 100)

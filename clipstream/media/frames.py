@@ -196,13 +196,13 @@ class FrameReader:
     def _thread_count(self, context: VideoCodecContext) -> int:
         """Return how many threads keep as many busy as were asked for.
 
-        A frame that is skipped still takes its turn of a thread: measured, three times as many keep two cores at 1.87
-        instead of 1.6. Each holds frames of its own, so there are no more than fit into a few megabytes.
+        A frame that is skipped still takes its turn of a thread: measured, twice as many keep two cores as busy. Each
+        holds frames of its own, so there are no more than fit into a few megabytes.
         """
         if not self._skips or self._threads == 1:
             return self._threads
         frame_bytes = max(context.width * context.height * 3 // 2, 1)
-        return max(self._threads, min(3 * self._threads, _SKIPPING_BYTES // frame_bytes, _MOST_THREADS))
+        return max(self._threads, min(2 * self._threads, _SKIPPING_BYTES // frame_bytes, _MOST_THREADS))
 
     def _seek(self, time_s: Fraction) -> bool:
         if time_s <= 0 or not can_seek(self._container):
