@@ -89,13 +89,22 @@ def test_a_source_that_changed_since_it_was_analysed_is_a_cut_error(tmp_path: Pa
         SmartCutter().cut(spec, lambda: False)
 
 
+@pytest.mark.parametrize("tracks", [(), (Track(),)], ids=["silent", "with sound"])
 @pytest.mark.parametrize(("start_s", "end_s"), [(2, 1), (1, 1), (100, 101)])
-def test_a_span_without_frames_is_a_cut_error(tmp_path: Path, start_s: int, end_s: int) -> None:
-    path = make_source(tmp_path / "source.mp4", Kind("plain", frames=30, tracks=()))
+def test_a_span_without_frames_is_a_cut_error(
+    tmp_path: Path, start_s: int, end_s: int, tracks: tuple[Track, ...]
+) -> None:
+    path = make_source(tmp_path / "source.mp4", Kind("plain", frames=30, tracks=tracks))
     for cutter in CUTTERS:
         with pytest.raises(CutError):
             cutter.cut(ClipSpec(path, tmp_path / "clip.mp4", Fraction(start_s), Fraction(end_s)), lambda: False)
     assert [child.name for child in tmp_path.iterdir()] == ["source.mp4"]
+
+
+def test_pictures_that_a_container_cannot_carry_are_an_error_and_never_left_out(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(CutError, match=r"cannot carry .*; choose another container"):
+        EncodeCutter(codec="h264").cut(ClipSpec(source, tmp_path / "clip.webm", START_S, END_S), lambda: False)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_target_that_cannot_be_written_is_an_output_error(source: Path, tmp_path: Path) -> None:

@@ -56,6 +56,22 @@ def test_clips_of_one_source_are_joined_without_encoding(kind: Kind, tmp_path: P
     assert not ffmpeg_complaints(target)
 
 
+def test_a_clip_without_decoding_times_that_begins_with_a_long_edge_can_be_joined_and_cut_again(tmp_path: Path) -> None:
+    kind = Kind("h264 mkv", suffix=".mkv", gop=50, frames=120, b_frames=3)
+    source, clip = make_source(tmp_path / "source.mkv", kind), tmp_path / "clip.mkv"
+    start_s, end_s = Fraction(2, kind.rate_hz), Fraction(110, kind.rate_hz)
+    cut = SmartCutter().cut(ClipSpec(source, clip, start_s, end_s, {}), lambda: False)
+    assert (cut.frames, cut.copied) == (108, 59)
+    reel = join_clips([clip, clip], tmp_path / "reel.mkv")
+    assert reel.copied == reel.frames == 216
+    assert len(decode_pictures(reel.path)[0]) == 216
+    spec = ClipSpec(clip, tmp_path / "again.mp4", Fraction(19, 2) / kind.rate_hz, Fraction(179, 2) / kind.rate_hz, {})
+    SmartCutter().cut(spec, lambda: False)
+    pictures = frames_of([spec.target])
+    assert len(pictures) == 80
+    assert all(psnr_db(*pair) >= 40 for pair in zip(frames_of([clip])[10:90], pictures, strict=True))
+
+
 def test_each_clip_becomes_a_chapter(tmp_path: Path) -> None:
     source = make_source(tmp_path / "source.mp4", Kind("plain"))
     target = tmp_path / "reel.mp4"

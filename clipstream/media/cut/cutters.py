@@ -129,12 +129,11 @@ class _Builder:
             if is_main and found is None:
                 self._leave_out(stream, "no frame of it lies in the clip")
                 continue
+            if is_main and found:
+                tracks.append(self._video(container, source, span, found))
+                continue
             try:
-                track = (
-                    self._video(container, source, span, found)
-                    if is_main and found
-                    else self._other(container, stream, span)
-                )
+                track = self._other(container, stream, span)
             except ValueError:
                 self._leave_out(stream, "the container cannot carry it")
                 continue
@@ -158,7 +157,12 @@ class _Builder:
             return SmartVideo(stream, source.video, span, found, edges, edit_list=self._kind.edit_list)
         pixel_format = source.video.codec_context.pix_fmt or "yuv420p"
         encoding = choose_encoding(pixel_format, self._crf, self._codec, webm=self._kind.webm)
-        return EncodeVideo(container, source.video, span, found, encoding=encoding, kind=self._kind)
+        try:
+            return EncodeVideo(container, source.video, span, found, encoding=encoding, kind=self._kind)
+        except ValueError as error:
+            raise CutError(
+                f"{source.path.name}: {container.format.name} cannot carry {encoding.label}; choose another container."
+            ) from error
 
     def _other(self, container: av.container.OutputContainer, stream: Stream, span: Span) -> Track | None:
         if isinstance(stream, AudioStream):

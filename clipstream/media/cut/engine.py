@@ -123,6 +123,7 @@ def _locate(source: Source, spec: ClipSpec, *, whole_groups: bool) -> tuple[Span
     start_s, end_s = spec.start_s + source.origin_s, spec.end_s + source.origin_s
     if source.video is None:
         return Span(start_s, end_s, start_s), None
+    source.learn_reordering(start_s, end_s)
     found = survey(source, start_s, end_s)
     if found is None:
         if source.audio:
@@ -206,7 +207,7 @@ def run(
 def _describe(spec: ClipSpec, source: Source, tracks: list[Track], notes: list[str]) -> ClipResult:
     video = source.video.index if source.video else None
     main = next((track for track in tracks if track.index == video), tracks[0])
-    if main.start_s is None or main.end_s is None:
+    if main.start_s is None or main.end_s is None or main.end_s <= main.start_s:
         raise CutError(
             f"{spec.source.name}: nothing between {float(spec.start_s):g} s and {float(spec.end_s):g} s "
             f"could be decoded{f' ({source.problem})' if source.problem else ''}; choose another span."

@@ -167,6 +167,7 @@ class _Reel:
         span = Span(clip.origin_s, clip.origin_s + look.length_s, clip.origin_s - self._at_s)
         tracks: list[Track] = []
         if clip.video is not None and self._video is not None:
+            clip.learn_reordering(span.start_s, span.end_s)
             found = survey(clip, span.start_s, span.end_s)
             if found is None:
                 raise UnfaithfulError(f"{look.path.name} has no frames")

@@ -1,6 +1,7 @@
 """A file being cut from: opened, its clock known, its packets read from any point."""
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -24,6 +25,8 @@ __all__ = ["AnyPacket", "Source", "Span", "drain", "time_base"]
 
 _MOST_HELD = 64
 """More frames than any decoder holds, with its threads."""
+_REORDERED_S = 1
+"""Frames are stored this long before or after their turn, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,7 @@ class Source:
         self.path = path
         self.problem: str | None = None
         self._left: list[av.container.InputContainer] = []
+        self._depth = 0
         self._open()
         self.origin_s = media_origin(self.container)
         self.chapter_tracks = frozenset(
@@ -98,6 +102,31 @@ class Source:
                 return (2 * shown[-1] - shown[-2]) * time_base(stream)
         return (shown[0] * time_base(stream) + 1 / (stream.average_rate or Fraction(25))) if shown else None
 
+    def learn_reordering(self, from_s: Fraction, until_s: Fraction) -> None:
+        """Find out how deep frames are reordered in a part of the video track, where the container does not say.
+
+        In a clip that was cut before, a seam may be followed by deeper reordering than the packets before it show.
+        """
+        if self.video is None or self._decoding_times_stored:
+            return
+        number = self.video.index
+        self._keep([number])
+        if not self._seek(from_s):
+            self._keep([number])
+        shown: list[int] = []
+        try:
+            for packet in self.container.demux(self.container.streams[number]):
+                if packet.pts is None:
+                    continue
+                if packet.pts * packet.time_base > until_s + _REORDERED_S:
+                    break
+                place = bisect_right(shown, packet.pts)
+                self._depth = max(self._depth, len(shown) - place)
+                shown.insert(place, packet.pts)
+                del shown[:-_MOST_HELD]
+        except av.error.FFmpegError:
+            return  # whoever reads it for its packets says so
+
     def packets(self, streams: Sequence[Stream], from_s: Fraction) -> Iterator[AnyPacket]:
         """Read packets in the container's order, starting at or before `from_s` on the source's clock.
 
@@ -122,11 +151,15 @@ class Source:
         yield from dater.rest()
 
     def _dater(self) -> Dater:
-        stored = "matroska" not in self.container.format.name
+        stored = self._decoding_times_stored
         if self.video is None:
             return Dater(1, stored=stored)
         rate = self.video.average_rate or Fraction(25)
-        return Dater(round(1 / rate / time_base(self.video)), stored=stored)
+        return Dater(round(1 / rate / time_base(self.video)), stored=stored, depth=self._depth)
+
+    @property
+    def _decoding_times_stored(self) -> bool:
+        return "matroska" not in self.container.format.name
 
     def _keep(self, numbers: Sequence[int]) -> None:
         # Before a seek: some demuxers leave a track that is passed over where it was.

@@ -33,12 +33,12 @@ class Dater:
     """Gives decoding times to the packets of a video track.
 
     Matroska stores none, and what is guessed for it is wrong where the reordering changes on the way, as at the seams
-    of a clip. There the i-th packet is given the (i - n)-th smallest PTS, n being the depth of the reordering; the
-    first packets wait until that is known.
+    of a clip. There the i-th packet is given the (i - n)-th smallest PTS, n being the depth of the reordering: `depth`,
+    or that of the first packets if it is greater, which wait until that is known.
     """
 
-    def __init__(self, frame_ticks: int, *, stored: bool) -> None:
-        self._frame_ticks, self._stored = max(1, frame_ticks), stored
+    def __init__(self, frame_ticks: int, *, stored: bool, depth: int = 0) -> None:
+        self._frame_ticks, self._stored, self._depth = max(1, frame_ticks), stored, depth
         self._waiting: list[AnyPacket] = []
         self._held: list[int] | None = None
 
@@ -59,7 +59,8 @@ class Dater:
         if not waiting:
             return []
         shown = [packet.pts or 0 for packet in waiting]
-        depth = max(sum(earlier > pts for earlier in shown[:number]) for number, pts in enumerate(shown))
+        seen = max(sum(earlier > pts for earlier in shown[:number]) for number, pts in enumerate(shown))
+        depth = max(seen, self._depth)
         first = min(shown)
         self._held = [first - (depth - number) * self._frame_ticks for number in range(depth)]
         return [self._dated(packet, self._held) for packet in waiting]
