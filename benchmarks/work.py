@@ -19,13 +19,14 @@ from bytewax.testing import TestingSink
 
 from clipstream.dataflow import MediaSource, highlights
 from clipstream.dataflow.operators import Extractor
-from clipstream.dataflow.run import keep_frame_memory, run_flow
+from clipstream.dataflow.run import run_flow
 from clipstream.detect.detector import detector_for
 from clipstream.detect.windows import WindowGrid, Windows
 from clipstream.features.registry import Selection, select_features
 from clipstream.media.decode import FRAME_THREADS, SliceReader
 from clipstream.media.frames import DecodeMode
 from clipstream.media.inputs import Input
+from clipstream.memory import keep_frame_memory
 from clipstream.results import Row, StreamSummary, Window
 from clipstream.settings import Settings
 

@@ -7,7 +7,7 @@ import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
@@ -21,9 +21,10 @@ from clipstream.features.registry import Selection, select_features
 from clipstream.media.inputs import STATE_FOLDER, Input
 from clipstream.media.probe import MediaInfo, fingerprint, probe
 from clipstream.media.slices import Slice
+from clipstream.namesakes import claim, named_apart
 from clipstream.output import CLIP_RECORDS, finished_manifest
 from clipstream.report.files import write_atomically, writing
-from clipstream.report.manifest import MANIFEST_NAME, Manifest, read_manifest
+from clipstream.report.manifest import MANIFEST_NAME, Manifest
 from clipstream.results import Interval
 from clipstream.settings import Settings
 from clipstream.stopping import stop_on_signals
@@ -108,7 +109,7 @@ class _Job:
 
     def run(self) -> tuple[Outcome, ...]:
         self._prepare_output()
-        self._inputs = self._named_apart()
+        self._inputs = named_apart(self._out, self._inputs)
         ready = [item for item in map(self._check, self._inputs) if item is not None]
         self._media = {item.item.stream: item for item in ready}
         todo = [item for item in ready if not self._already_done(item)]
@@ -126,31 +127,6 @@ class _Job:
             self._state.mkdir(parents=True, exist_ok=True)
             with write_atomically(self._state / "README") as temporary:  # the least that shows whether one can write
                 temporary.write_text("What an unfinished run needs to go on. Safe to delete when none is.\n", "utf-8")
-
-    def _named_apart(self) -> list[Input]:
-        """Give a file whose name belongs to another file's results the next free one.
-
-        Every camera card has its `GX010001.MP4`, and what was found in yesterday's must not give way to today's.
-        """
-        taken = {item.stream for item in self._inputs}
-        named = []
-        for item in self._inputs:
-            stream, number = item.stream, 1
-            while self._belongs_to_another(stream, item.path) or (stream != item.stream and stream in taken):
-                number += 1
-                stream = f"{item.stream}-{number}"
-            taken.add(stream)
-            named.append(replace(item, stream=stream))
-        return named
-
-    def _belongs_to_another(self, stream: str, path: Path) -> bool:
-        manifest = read_manifest(self._out / stream)
-        if manifest is None or Path(manifest.source.path).absolute() == path.absolute():
-            return False
-        try:
-            return manifest.source.fingerprint != fingerprint(path)
-        except InputError:
-            return False  # it is reported where it is opened
 
     def _check(self, item: Input) -> _Ready | None:
         try:
@@ -174,6 +150,8 @@ class _Job:
         job = self._job_folder(ready)
         resumed = job.is_dir()
         with _only_run(self._state, [item.item.stream for item in todo]):
+            for item in todo:
+                claim(self._out, item.item, item.fingerprint)
             again = self._attempt(job, ready, todo, resumed=resumed)
             if again:
                 # They ended before an interruption, and what they left was taken away since: from the beginning, then.

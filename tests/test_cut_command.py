@@ -70,6 +70,15 @@ def test_the_same_command_again_gives_the_same_files_and_another_adds_its_own(fi
     assert names(tmp_path) == ["000001.000-000002.000.mp4", "000001.000-000003.000.mkv"]
 
 
+def test_another_file_of_the_same_name_leaves_the_clips_of_the_first_alone(film: Path, tmp_path: Path) -> None:
+    other = make_clip(tmp_path / "match.mp4", Video(even_times(30, RATE_HZ), gop=10))
+    out = tmp_path / "out"
+    for path in (film, other, film):
+        assert cut(path, out, "--from", "1", "--to", "2", "--quiet") == 0
+    assert sorted(path.name for path in out.glob("[!.]*")) == ["match", "match-2"]
+    assert len(names(out)) == 1
+
+
 def test_a_list_from_a_table_or_a_manifest_is_cut_beside_what_is_typed(film: Path, tmp_path: Path) -> None:
     table, manifest = tmp_path / "highlights.csv", tmp_path / "manifest.json"
     table.write_text("start_s,end_s\n1.5,2\n3,4\n", encoding="utf-8")

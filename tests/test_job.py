@@ -102,7 +102,7 @@ def test_a_finished_input_is_done_again_where_a_clip_was_removed_or_force_asks(s
 def test_nothing_but_the_mark_of_an_output_folder_stays_of_a_finished_run(scene: Path, tmp_path: Path) -> None:
     run(tmp_path, scene)
     left = {str(path.relative_to(tmp_path)) for path in tmp_path.glob(".clipstream/**/*") if path.is_file()}
-    assert left == {".clipstream/README", ".clipstream/lock"}
+    assert left == {".clipstream/README", ".clipstream/lock", ".clipstream/sources/scene.json"}
 
 
 def test_a_file_of_the_same_name_from_another_folder_leaves_the_first_ones_results_alone(

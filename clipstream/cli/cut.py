@@ -15,8 +15,9 @@ from clipstream.errors import ClipstreamError, CutError, InputError, OutputError
 from clipstream.log import configure_logging
 from clipstream.media.cut import CutSpan, join_clips, parse_time, plan_clips, read_intervals
 from clipstream.media.cutting import ClipResult, ClipSpec
-from clipstream.media.inputs import STATE_FOLDER, Input, expand_inputs
+from clipstream.media.inputs import Input, expand_inputs
 from clipstream.media.probe import MediaInfo, fingerprint, probe
+from clipstream.namesakes import claim, named_apart
 from clipstream.options import duration_text
 from clipstream.report.files import writing
 from clipstream.settings import Settings
@@ -73,13 +74,14 @@ def cut_file(request: CutRequest, settings: Settings, presentation: Presentation
     """
     configure_logging(settings, debug=presentation.debug)
     spans = request.spans()
-    item = _only_input(request.file)
+    out = Path(settings.out)
+    (item,) = named_apart(out, [_only_input(request.file)])
     seen = fingerprint(item.path)
     media = probe(item.path)
-    clips = Path(settings.out) / item.stream / "clips"
+    clips = out / item.stream / "clips"
     plan = plan_clips(item.path, spans, clips, chosen_suffix(settings, media), seen)
+    claim(out, item, seen)  # the folder it makes keeps clips from being taken for footage
     with writing(clips):
-        (Path(settings.out) / STATE_FOLDER).mkdir(parents=True, exist_ok=True)  # by it clips are not taken for footage
         clips.mkdir(parents=True, exist_ok=True)
     session = _Session(media, settings, presentation)
     stop = Event()

@@ -14,6 +14,7 @@ from clipstream.features.registry import Selection, select_features
 from clipstream.media.decode import DecodeMode, SliceReader
 from clipstream.media.inputs import Input
 from clipstream.media.slices import Slice, StreamEnd
+from clipstream.memory import give_back_frame_memory
 from clipstream.settings import Settings
 from clipstream.timing import slice_start
 
@@ -132,6 +133,7 @@ class _FilePartition(StatefulSourcePartition[Slice, int]):
         if self._reader is not None:
             self._reader.close()
             self._reader = None
+            give_back_frame_memory()
         if self._has_slot:
             self._has_slot = False
             self._slots.release()
