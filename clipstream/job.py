@@ -18,12 +18,13 @@ import structlog
 
 from clipstream.errors import ClipstreamError, InputError, UsageError
 from clipstream.features.registry import Selection, select_features
+from clipstream.log import traceback_of
 from clipstream.media.inputs import STATE_FOLDER, Input
 from clipstream.media.probe import MediaInfo, fingerprint, probe
 from clipstream.media.slices import Slice
 from clipstream.namesakes import claim, named_apart
 from clipstream.output import CLIP_RECORDS, finished_manifest
-from clipstream.report.files import write_atomically, writing
+from clipstream.report.files import writing
 from clipstream.report.manifest import MANIFEST_NAME, Manifest
 from clipstream.results import Interval
 from clipstream.settings import Settings
@@ -125,8 +126,9 @@ class _Job:
     def _prepare_output(self) -> None:
         with writing(self._out):
             self._state.mkdir(parents=True, exist_ok=True)
-            with write_atomically(self._state / "README") as temporary:  # the least that shows whether one can write
-                temporary.write_text("What an unfinished run needs to go on. Safe to delete when none is.\n", "utf-8")
+            note = self._state / "README"
+            if not note.exists():
+                note.write_text("What an unfinished run needs to go on. Safe to delete when none is.\n", "utf-8")
 
     def _check(self, item: Input) -> _Ready | None:
         try:
@@ -138,13 +140,16 @@ class _Job:
     def _already_done(self, item: _Ready) -> bool:
         if self._settings.force:
             return False
-        features = [info.name for info in self._selection.infos]
-        manifest = finished_manifest(self._out, item.item.stream, item.fingerprint, self._settings, features)
+        manifest = self._finished(item)
         if manifest is None:
             return False
         message = "already finished with these settings; --force does it again."
         self._report(self._outcome(item.item, "already_done", message, manifest))
         return True
+
+    def _finished(self, item: _Ready) -> Manifest | None:
+        features = [info.name for info in self._selection.infos]
+        return finished_manifest(self._out, item.item.stream, item.fingerprint, self._settings, features)
 
     def _work(self, ready: list[_Ready], todo: list[_Ready]) -> None:
         job = self._job_folder(ready)
@@ -166,10 +171,11 @@ class _Job:
 
         with writing(self._out):
             job.mkdir(parents=True, exist_ok=True)
-            if not resumed:
-                for item in todo:  # what is there is of other settings, or was asked to be done again
-                    with suppress(OSError):  # what stands in the way there is told when something is written
-                        (self._out / item.item.stream / MANIFEST_NAME).unlink()
+            for item in todo:  # what is there is of other settings, or was asked to be done again
+                if resumed and self._finished(item):
+                    continue  # by this very run, before it was interrupted
+                with suppress(OSError):  # what stands in the way there is told when something is written
+                    (self._out / item.item.stream / MANIFEST_NAME).unlink()
         stop = Event()
         flow = highlights_flow(
             [item.item for item in ready],
@@ -190,7 +196,7 @@ class _Job:
             except BaseException as error:  # noqa: BLE001 - a panic of the engine is no Exception
                 stop.set()
                 failure = error
-                _log.debug("run_failed", error=str(error), exc_info=error)
+                _log.debug("run_failed", error=str(error), exc_info=traceback_of(error))
         silent = self._settle(todo, failure, stopped=stop.is_set(), resumed=resumed)
         self._forget_clips_of_finished(ready)
         if not stop.is_set() or (failure is not None and resumed):
@@ -202,13 +208,12 @@ class _Job:
         self, todo: list[_Ready], failure: BaseException | None, *, stopped: bool, resumed: bool
     ) -> list[_Ready]:
         silent = []
-        features = [info.name for info in self._selection.infos]
         for item in todo:
             stream = item.item.stream
             if stream in self._outcomes:
                 continue
             # Perhaps finished before an interruption, so that this run had nothing left to do for it.
-            manifest = finished_manifest(self._out, stream, item.fingerprint, self._settings, features)
+            manifest = self._finished(item)
             if manifest is not None:
                 self._report(self._outcome(item.item, "done", None, manifest))
             elif failure is not None:

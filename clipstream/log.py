@@ -8,7 +8,7 @@ import structlog
 from clipstream.media.ffmpeg_log import let_ffmpeg_speak
 from clipstream.settings import Settings
 
-__all__ = ["configure_logging"]
+__all__ = ["configure_logging", "traceback_of"]
 
 _TALKATIVE = ("PIL", "matplotlib", "numba", "torch", "ultralytics", "urllib3")
 
@@ -45,6 +45,11 @@ def configure_logging(settings: Settings, *, debug: bool = False) -> None:
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.NOTSET if debug else logging.ERROR)
     let_ffmpeg_speak(debug)
+
+
+def traceback_of(error: BaseException) -> BaseException | None:
+    """Return what to log as `exc_info`: nothing in a flow of others, who never asked structlog for tracebacks."""
+    return error if structlog.is_configured() else None
 
 
 def _without_traceback(_logger: object, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

@@ -25,17 +25,20 @@ class _Claim:
 
 
 def named_apart(out: Path, inputs: Sequence[Input]) -> list[Input]:
-    """Give each file whose name in `out` belongs to another file's results the next free one.
+    """Give each file the name in `out` under which its results are, or else the next that is nobody's.
 
     A file keeps its results when it is moved or changed, though not both.
     """
-    taken = {item.stream for item in inputs}
+    owned = {item: name for item in inputs if (name := _owned(out, item))}
+    taken = set(owned.values())
     named = []
     for item in inputs:
-        stream, number = item.stream, 1
-        while _belongs_to_another(out, stream, item.path) or (stream != item.stream and stream in taken):
+        stream, number = owned.get(item), 1
+        while stream is None:
+            candidate = item.stream if number == 1 else f"{item.stream}-{number}"
+            if candidate not in taken and not _belongs_to_another(out, candidate, item.path):
+                stream = candidate
             number += 1
-            stream = f"{item.stream}-{number}"
         taken.add(stream)
         named.append(replace(item, stream=stream))
     return named
@@ -50,6 +53,15 @@ def claim(out: Path, item: Input, source_fingerprint: str) -> None:
     with write_atomically(_claim_path(out, item.stream)) as temporary:
         owner = _Claim(str(item.path.absolute()), source_fingerprint)
         temporary.write_text(json.dumps(to_json(owner)), encoding="utf-8")
+
+
+def _owned(out: Path, item: Input) -> str | None:
+    """Return the name under which `out` holds this very file's results, if it does."""
+    for claimed in sorted((out / STATE_FOLDER / _CLAIMS).glob("*.json")):
+        owner = _owner(out, claimed.stem)
+        if owner is not None and Path(owner.path) == item.path.absolute():
+            return claimed.stem
+    return None
 
 
 def _belongs_to_another(out: Path, stream: str, path: Path) -> bool:

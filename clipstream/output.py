@@ -20,6 +20,7 @@ import structlog
 
 from clipstream.cutting import chosen_suffix
 from clipstream.errors import ClipstreamError, InputError, StoppedError
+from clipstream.log import traceback_of
 from clipstream.media.cut import join_clips
 from clipstream.media.cutting import ClipResult, ClipSpec, Cutter
 from clipstream.media.inputs import STATE_FOLDER
@@ -38,7 +39,7 @@ from clipstream.report.manifest import (
 )
 from clipstream.report.page import REPORT_NAME, write_report
 from clipstream.report.records import from_json, to_json
-from clipstream.report.tables import write_features, write_highlights, write_scores
+from clipstream.report.tables import TABLE_NAMES, write_features, write_highlights, write_scores
 from clipstream.results import Interval, StreamSummary
 from clipstream.settings import Settings
 from clipstream.timing import clock
@@ -292,7 +293,7 @@ class StreamOutput:
             stream=self._stream,
             what=kind,
             error=message,
-            exc_info=error,
+            exc_info=traceback_of(error),
         )
         if isinstance(item, Interval):
             self._uncut[item.number] = message
@@ -355,7 +356,7 @@ def _tell(callback: Callable[..., None], *news: object) -> None:
     try:
         callback(*news)
     except Exception as error:  # noqa: BLE001 - whatever a listener does wrong
-        _log.debug("listener_failed", error=str(error), exc_info=error)
+        _log.debug("listener_failed", error=str(error), exc_info=traceback_of(error))
 
 
 def _in_words(error: Exception) -> str:
@@ -372,7 +373,7 @@ def finished_manifest(
 ) -> Manifest | None:
     """Return the manifest of a stream that is finished with the same source, settings and features, if it is.
 
-    A stream that lacks a clip or its report is not finished: somebody removed them.
+    A stream that lacks a clip, a table or its report is not finished: somebody removed them.
     """
     folder = out / stream
     manifest = read_manifest(folder)
@@ -382,7 +383,7 @@ def finished_manifest(
         and manifest.source.fingerprint == source_fingerprint
         and manifest.settings_fingerprint == settings.fingerprint()
         and [feature.name for feature in manifest.features] == list(features)
-        and all((folder / name).is_file() for name in (REPORT_NAME, *manifest.files))
+        and all((folder / name).is_file() for name in (REPORT_NAME, *TABLE_NAMES, *manifest.files))
     ):
         return manifest
     return None

@@ -87,9 +87,10 @@ class Interval:
         start_ms: Where the clip starts, in media time.
         end_ms: Where it ends.
         peak_ms: Where the score is highest.
-        score: Height of the peak, in robust standard deviations above usual.
+        score: Mean of its best half window, in robust standard deviations above usual: what it is ranked by.
         reasons: Why, the largest share first.
         rank: 1 for the best of the stream; `None` while the stream still runs.
+        peak_score: Score of the half-second that stands out most.
     """
 
     stream: str
@@ -100,6 +101,7 @@ class Interval:
     score: float
     reasons: tuple[Reason, ...] = ()
     rank: int | None = None
+    peak_score: float = 0.0
 
 
 @dataclass(frozen=True, eq=False, slots=True)

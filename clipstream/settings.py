@@ -189,6 +189,11 @@ class Settings:
                 f"min_length is {duration_text(self.min_length_s)} and max_length is "
                 f"{duration_text(self.max_length_s)}; make the minimum the smaller."
             )
+        if self.target_duration_s is not None and self.target_duration_s < self.min_length_s:
+            raise UsageError(
+                f"target_duration is {duration_text(self.target_duration_s)} and min_length is "
+                f"{duration_text(self.min_length_s)}: not one clip would fit; make one of them fit the other."
+            )
         if self.hop_s > self.window_s:
             raise UsageError(
                 f"hop is {duration_text(self.hop_s)} and window is {duration_text(self.window_s)}: windows would leave "

@@ -356,6 +356,14 @@ def test_a_truncated_file_is_read_as_far_as_it_goes_and_told(tmp_path: Path) -> 
     assert "truncated" in str(end_of(slices).problem)
 
 
+def test_of_a_long_file_that_says_how_long_it_is_seconds_are_missed(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "long.mkv", Video(even_times(320, 2), gop=4))
+    assert end_of(read(path)).problem is None
+    end = end_of(read(truncate(path, 0.96)))
+    assert "truncated" in str(end.problem)
+    assert 157 <= end.duration_s < 158
+
+
 def test_pictures_that_cannot_be_decoded_leave_the_sound(tmp_path: Path) -> None:
     video = Video(even_times(60), b_frames=0, codec="mjpeg", pixel_format="yuvj420p", corrupt=range(60))
     slices = read(make_clip(tmp_path / "a.mkv", video, Sound([(0, 2)], codec="pcm_s16le")))
@@ -382,7 +390,7 @@ def test_a_track_that_cannot_be_decoded_is_told_and_the_others_are_read(real_med
 
 def test_sound_of_an_unknown_rate_counts_as_undecodable(real_media: Path, tmp_path: Path) -> None:
     path = tmp_path / "torn.ts"
-    path.write_bytes((real_media / "odd" / "ax_bbb_2500ms.ts").read_bytes()[:4000])
+    path.write_bytes((real_media / "odd" / "ax_bbb_2500ms.ts").read_bytes()[: 21 * 188])
     with SliceReader(path, "x", MediaNeeds(audio=AudioRequest())) as reader:
         ends = [item.end.problem for item in reader if item.end]
     assert ends == ["the sound cannot be decoded (no decoder, or the track is damaged)"]

@@ -147,6 +147,15 @@ def test_a_running_policy_decides_like_the_whole_one_on_steady_footage() -> None
     assert [(one.start_ms, one.end_ms) for one in running] == [(one.start_ms, one.end_ms) for one in whole]
 
 
+@pytest.mark.parametrize("min_length_s", [2.0, 6.0])
+def test_a_running_policy_keeps_to_the_shortest_length_behind_another_clip(min_length_s: float) -> None:
+    values = footage(400, (200, 4, 3.0), (208, 2, 3.0), (215, 2, 3.0), (222, 1, 3.0))
+    _, summary = run(values, Settings(policy="running", min_length_s=min_length_s))
+    assert len(summary.intervals) > 1
+    assert all(one.end_ms - one.start_ms >= 1000 * min_length_s for one in summary.intervals)
+    assert all(a.end_ms <= b.start_ms for a, b in itertools.pairwise(summary.intervals))
+
+
 def test_a_running_policy_adapts_when_the_usual_level_changes() -> None:
     values = footage(1200)
     values[400:, 0] += 2.0  # busier from now on: an event at first, then usual

@@ -26,7 +26,7 @@ def test_inspect_says_what_is_in_a_file_and_what_would_be_done(
 
 def test_inspect_as_json_holds_good_files_and_errors(real_media: Path, tmp_path: Path, capsys: Capture) -> None:
     good, bad = real_media / "videos" / "skate.mp4", real_media / "synth" / "empty.mp4"
-    assert main(["inspect", str(good), str(bad), "--json", "-o", str(tmp_path)]) == 2
+    assert main(["--json", "inspect", str(good), str(bad), "-o", str(tmp_path)]) == 2
     written = capsys.readouterr()
     document = json.loads(written.out)
     assert document["files"][0]["video"]["display_width_px"] == 640

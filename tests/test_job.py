@@ -89,12 +89,13 @@ def test_other_settings_replace_the_clips(scene: Path, tmp_path: Path) -> None:
     assert len(clip_digests(tmp_path)) == 1
 
 
-def test_a_finished_input_is_done_again_where_a_clip_was_removed_or_force_asks(scene: Path, tmp_path: Path) -> None:
+def test_a_finished_input_is_done_again_where_something_was_removed_or_force_asks(scene: Path, tmp_path: Path) -> None:
     assert states(run(tmp_path, scene)) == ["done"]
     clips = clip_digests(tmp_path)
     assert states(run(tmp_path, scene)) == ["already_done"]
-    next((tmp_path / "scene" / "clips").iterdir()).unlink()
-    assert states(run(tmp_path, scene)) == ["done"]
+    for removed in (next((tmp_path / "scene" / "clips").iterdir()), tmp_path / "scene" / "highlights.csv"):
+        removed.unlink()
+        assert states(run(tmp_path, scene)) == ["done"]
     assert states(run(tmp_path, scene, force=True)) == ["done"]
     assert clip_digests(tmp_path) == clips
 
@@ -147,6 +148,42 @@ def test_what_is_gone_of_an_input_that_ended_before_an_interruption_is_made_agai
     shutil.rmtree(tmp_path / "first")
     assert states(run_job(inputs, settings, Notes())) == ["done", "done"]
     assert len(clip_digests(tmp_path)) == 4
+
+
+def test_a_manifest_of_other_settings_does_not_vouch_for_the_clips_of_a_run_that_goes_on(
+    scene: Path, tmp_path: Path
+) -> None:
+    class Impatient(Notes):
+        def __init__(self, at: str) -> None:
+            super().__init__()
+            self._at = at
+
+        def progressed(self, stream: str, media_s: Fraction) -> None:
+            if self._at == "reading" and media_s == 5:
+                signal.raise_signal(signal.SIGTERM)
+
+        def clip_written(self, stream: str, interval: Interval, path: Path) -> None:
+            if self._at == "cutting":
+                signal.raise_signal(signal.SIGTERM)
+
+    inputs = [Input("scene", scene)]
+    short, usual = (Settings(out=str(tmp_path), top=2, context_after_s=after_s) for after_s in (0.2, 1.0))
+    assert states(run_job(inputs, short, Impatient("reading"))) == ["stopped"]
+    assert states(run_job(inputs, usual, Notes())) == ["done"]
+    wanted = clip_digests(tmp_path)
+    run_job(inputs, short, Impatient("cutting"))
+    assert states(run_job(inputs, usual, Notes())) == ["done"]
+    assert clip_digests(tmp_path) == wanted
+
+
+def test_files_of_one_name_keep_their_names_together_and_alone(scene: Path, tmp_path: Path) -> None:
+    other = make_scene(tmp_path / "scene.mp4", seed=1, rate_hz=5, duration_s=20)
+    out = tmp_path / "out"
+    (alone,) = run(out, other)
+    both = run_job([Input("scene", scene), Input("scene-2", other)], Settings(out=str(out), top=2), Notes())
+    assert [(one.stream, one.state) for one in (alone, *both)] == [
+        ("scene", "done"), ("scene-2", "done"), ("scene", "already_done")
+    ]  # fmt: skip
 
 
 def test_a_watcher_that_fails_costs_no_clip(scene: Path, tmp_path: Path) -> None:

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from clipstream.detect.moments import Moment, find_moments, hot_rows, merge_near
+from clipstream.detect.moments import Moment, find_moments, hot_rows, merge_near, ranked
 
 WINDOW = 10
 
 
 def moments_of(values: NDArray[np.float64], threshold: float) -> list[Moment]:
-    return find_moments(values, hot_rows(values, threshold, WINDOW))
+    return ranked(find_moments(values, hot_rows(values, threshold, WINDOW)), values, WINDOW)
 
 
 def scores(length: int, **bumps: tuple[int, list[float]]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
@@ -27,7 +27,7 @@ def scores(length: int, **bumps: tuple[int, list[float]]) -> np.ndarray[tuple[in
 
 def test_a_two_second_event_is_two_seconds_long_not_a_window() -> None:
     (moment,) = moments_of(scores(60, event=(20, [6.0, 8.0, 8.0, 6.0])), 2.0)
-    assert (moment.start, moment.end, moment.score) == (20, 24, 8.0)
+    assert (moment.start, moment.end, moment.height) == (20, 24, 8.0)
 
 
 def test_a_row_that_stands_alone_is_too_short_to_be_a_moment() -> None:
@@ -44,7 +44,17 @@ def test_two_peaks_are_two_moments_when_the_valley_is_below_half_of_the_lower() 
 def test_a_long_rally_with_ups_and_downs_is_one_moment() -> None:
     rally = [4.0, 9.0, 5.0, 7.0, 10.0, 6.0, 8.0, 5.0, 9.0, 4.0] * 3
     (moment,) = moments_of(scores(90, rally=(30, rally)), 2.0)
-    assert (moment.start, moment.end) == (30, 60)
+    assert (moment.start, moment.end) == (31, 60)
+
+
+def test_a_peak_beyond_a_higher_one_does_not_lead_back_to_what_is_before_that() -> None:
+    event = [9.0, 9.0, 6.0, 4.4, 9.5, 6.0, 5.9, 6.1, 5.0]
+    assert [(m.start, m.end) for m in moments_of(scores(60, event=(20, event)), 2.0)] == [(20, 23), (24, 29)]
+
+
+def test_two_seconds_of_action_rank_above_one_loud_half_second() -> None:
+    values = scores(80, bang=(20, [9.0]), action=(50, [6.0, 6.0, 6.0, 6.0]))
+    assert [(m.start, round(m.score, 2)) for m in moments_of(values, 1.0)] == [(20, 1.8), (50, 4.8)]
 
 
 def test_a_bump_on_the_flank_of_a_high_peak_does_not_blur_its_edge() -> None:
@@ -75,8 +85,8 @@ def test_moments_are_in_order_apart_and_hold_their_peaks(values: np.ndarray, thr
     moments = moments_of(values, threshold)
     for moment in moments:
         assert 0 <= moment.start <= moment.peak < moment.end <= len(values)
-        assert moment.score == values[moment.peak] == values[moment.start : moment.end].max()
-        assert moment.score >= threshold
+        assert moment.height == values[moment.peak] == values[moment.start : moment.end].max()
+        assert 0 < moment.score <= moment.height * (1 + 1e-9)
     for before, after in itertools.pairwise(moments):
         assert before.end <= after.start
 

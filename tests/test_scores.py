@@ -54,6 +54,16 @@ def test_a_feature_without_weight_informs_and_does_not_count() -> None:
     assert np.array_equal(with_it.fused, without.fused)
 
 
+def test_what_stands_out_in_one_feature_alone_is_as_noticeable_as_in_all() -> None:
+    still, cheer = [1.0] * 20, [0.0] * 17 + [8.0] * 3
+    values = table(still, cheer)
+    features = [feature("motion", 0.4, 1.0, min_spread=0.5), feature("sound", 0.2, 1.0, min_spread=1.5)]
+    scores = score_rows(values, features, usual_levels(values, features), "none", 0)
+    alone = score_rows(values[:, 1:], features[1:], usual_levels(values[:, 1:], features[1:]), "none", 0)
+    assert np.array_equal(scores.noticeable, alone.noticeable)
+    assert scores.fused[-1] == pytest.approx(alone.fused[-1] / 3)
+
+
 def test_one_extreme_feature_does_not_silence_the_others() -> None:
     calm = [0.0, 1.0, 2.0, 1.0, 0.0] * 4
     values = table([*calm, 1000.0, 1.0], [*calm, 1.0, 8.0])

@@ -14,7 +14,7 @@ HOUR_MS = 3_600_000
 
 def moment(start_s: float, end_s: float, score: float = 5.0, peak_s: float | None = None) -> Moment:
     start, end = round(2 * start_s), round(2 * end_s)
-    return Moment(start, end, round(2 * peak_s) if peak_s is not None else (start + end - 1) // 2, score)
+    return Moment(start, end, round(2 * peak_s) if peak_s is not None else (start + end - 1) // 2, score, score)
 
 
 def span(candidate: Candidate) -> tuple[int, int]:
@@ -74,7 +74,7 @@ def test_a_target_duration_takes_the_best_that_fit_and_shortens_rather_than_drop
 
 
 moments = st.builds(
-    lambda start, length, offset, score: Moment(start, start + length, start + offset % length, score),
+    lambda start, length, offset, score: Moment(start, start + length, start + offset % length, score, score),
     st.integers(0, 200),
     st.integers(1, 40),
     st.integers(0, 40),

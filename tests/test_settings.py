@@ -164,6 +164,7 @@ def test_a_duration_reads_back_from_its_text(duration_ms: int) -> None:
         ({"floor": "nan"}, "--floor is nan; give a finite number."),
         ({"out": ""}, "--out is ''; give a text."),
         ({"min_length_s": "40"}, "min_length is 40s and max_length is 30s; make the minimum the smaller."),
+        ({"target_duration_s": "1"}, "target_duration is 1s and min_length is 2s: not one clip would fit"),
         ({"hop_s": "6"}, "hop is 6s and window is 5s: windows would leave gaps"),
         ({"hop_s": "0.7"}, "hop is 0.7s: windows are made of half-second slices; use a multiple of 0.5s."),
         ({"policy": "running", "top": "3"}, "top and target_duration choose among all highlights"),

@@ -1,5 +1,6 @@
 """The commands and their help; what they do is imported when one of them runs."""
 
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,15 @@ class _DefaultRun(click.Group):
     """A group in which `run` is meant where no command is named."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put `run` before what is neither a command nor the group's own option."""
+        """Put `run` before what is neither a command nor the group's own option.
+
+        A command may stand behind options that take no value: `--json inspect FILE` is `inspect --json FILE`.
+        """
         own = {*self.commands, "--help", "-h", "--version"}
+        options = list(takewhile(lambda arg: arg in Presentation.FLAGS, args))
+        command, *others = args[len(options) :] or [""]
+        if command in self.commands:
+            args = [command, *options, *others]
         return super().parse_args(ctx, args if not args or args[0] in own else ["run", *args])
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

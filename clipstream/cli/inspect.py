@@ -19,6 +19,7 @@ from clipstream.media.frames import DecodeMode, skips_frames
 from clipstream.media.inputs import Input, expand_inputs
 from clipstream.media.probe import MediaInfo, VideoInfo, fingerprint, probe
 from clipstream.media.slices import MediaNeeds
+from clipstream.namesakes import named_apart
 from clipstream.options import duration_text
 from clipstream.output import finished_manifest
 from clipstream.settings import Settings
@@ -59,7 +60,7 @@ def inspect_files(arguments: Sequence[str], settings: Settings, presentation: Pr
     selection = select_features(settings)
     inputs, errors = expand_inputs(arguments)
     found = []
-    for item in inputs:
+    for item in named_apart(Path(settings.out), inputs):
         try:
             found.append(_inspect(item, settings, selection))
         except InputError as error:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import click
 
@@ -25,6 +25,8 @@ class Presentation:
         quiet: Nothing but errors.
         debug: Tracebacks and the libraries' own messages.
     """
+
+    FLAGS: ClassVar[frozenset[str]] = frozenset({"--json", "--quiet", "--debug"})
 
     as_json: bool = False
     quiet: bool = False

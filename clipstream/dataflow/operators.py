@@ -13,6 +13,7 @@ from clipstream.detect.detector import DetectorState, detector_for
 from clipstream.detect.windows import WindowGrid, Windows, WindowsState
 from clipstream.features.base import Feature, FeatureInfo
 from clipstream.features.registry import Selection, select_features
+from clipstream.log import traceback_of
 from clipstream.media.slices import Slice
 from clipstream.results import Interval, Row, StreamSummary, Window
 from clipstream.settings import Settings
@@ -128,7 +129,7 @@ class Extractor:
                 self._reported.add(feature.name)
                 reason = f"{type(error).__name__}: {error}"
                 _log.error("feature_failed", feature=feature.name, stream=slices[0].stream, error=reason)
-                _log.debug("feature_failure", feature=feature.name, exc_info=error)
+                _log.debug("feature_failure", feature=feature.name, exc_info=traceback_of(error))
             return None
 
 

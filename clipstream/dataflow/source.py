@@ -11,6 +11,7 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from clipstream.errors import ClipstreamError
 from clipstream.features.registry import Selection, select_features
+from clipstream.log import traceback_of
 from clipstream.media.decode import DecodeMode, SliceReader
 from clipstream.media.inputs import Input
 from clipstream.media.slices import Slice, StreamEnd
@@ -144,7 +145,9 @@ class _FilePartition(StatefulSourcePartition[Slice, int]):
                 self._reader = self._open_at(self._n)
             return next(self._reader)
         except Exception as error:  # noqa: BLE001 - law: no input may end the flow of the others
-            _log.debug("stream_failed", stream=self._stream, error=str(error), exc_info=error)  # the end says it
+            _log.debug(
+                "stream_failed", stream=self._stream, error=str(error), exc_info=traceback_of(error)
+            )  # the end says it
             expected = isinstance(error, ClipstreamError)
             problem = str(error) if expected else f"reading failed: {type(error).__name__}: {error}"
             return Slice(self._stream, self._n, end=StreamEnd(slice_start(self._n), problem=problem))

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from clipstream.detect.moments import Moment, find_moments, hot_rows, merge_near
+from clipstream.detect.moments import Moment, find_moments, hot_rows, merge_near, ranked
 from clipstream.detect.packed import EMPTY, PackedState, PackedTable
 from clipstream.detect.reasons import explain_none, reasons_for
 from clipstream.detect.scores import (
@@ -24,7 +24,7 @@ from clipstream.detect.scores import (
     spread_lasting,
     usual_levels,
 )
-from clipstream.detect.selection import Candidate, LengthRules, choose, extend, peak_ms
+from clipstream.detect.selection import Candidate, LengthRules, behind, choose, extend, peak_ms
 from clipstream.features.base import FeatureInfo
 from clipstream.media.slices import StreamEnd
 from clipstream.results import Interval, Row, StreamSummary, Window
@@ -165,7 +165,8 @@ class _Judge:
         """Return the moments from row `begin` of `scores` on, counted from there."""
         hot = hot_rows(scores.smoothed, threshold, self._window_rows)
         hot &= hot_rows(scores.noticeable, self._settings.floor, self._window_rows)
-        return merge_near(find_moments(scores.smoothed[begin:], hot[begin:]), self._gap_rows)
+        moments = merge_near(find_moments(scores.smoothed[begin:], hot[begin:]), self._gap_rows)
+        return ranked(moments, scores.smoothed[begin:], self._window_rows)
 
     def _cuts_ms(self) -> list[int]:
         values = self._rows.array()
@@ -177,7 +178,7 @@ class _Judge:
 
     def _summary(self, end: StreamEnd, scored: NDArray[np.float32], threshold: float) -> StreamSummary:
         """Sum up; `scored` is (T, 2 + F) as in `DetectorState.judged`."""
-        ranks = sorted(self._intervals, key=lambda interval: (-interval.score, interval.start_ms))
+        ranks = sorted(self._intervals, key=lambda one: (-one.score, -one.peak_score, one.start_ms))
         ranked = [replace(interval, rank=ranks.index(interval) + 1) for interval in self._intervals]
         window_scores = self._window_scores(scored[:, 0].astype(np.float64))
         noticeable = scored[:, 1].astype(np.float64)
@@ -210,6 +211,7 @@ class _Judge:
             end_ms=candidate.end_ms,
             peak_ms=peak_ms(candidate.moment),
             score=candidate.moment.score,
+            peak_score=candidate.moment.height,
             reasons=reasons_for(_moved(candidate.moment, -first), scores, usual, self._features),
         )
 
@@ -252,8 +254,9 @@ class RunningDetector(_Judge):
             0 if settings.smoothing == "none" else math.ceil(SMOOTHING_REACH * settings.smoothing_s / SLICE_S)
         )
         self._quiet_rows = self._gap_rows + max(self._lag_rows, 1)
-        # A clip is cut when it is given out, so its context has to be there.
-        self._wait_rows = max(self._quiet_rows, math.ceil(settings.context_after_s / SLICE_S))
+        # A clip is cut when it is given out, so its context has to be there, and enough for the shortest clip.
+        needed_s = max(settings.context_after_s, settings.min_length_s)
+        self._wait_rows = max(self._quiet_rows, math.ceil(needed_s / SLICE_S))
         self._longest_rows = max(_rows(settings.max_length_s), 1)
 
     def _decide(self) -> list[Found]:
@@ -287,12 +290,10 @@ class RunningDetector(_Judge):
         self, moment: Moment, usual: Usual, scores: Scores, first: int, ended: StreamEnd | None
     ) -> list[Interval]:
         limit_ms = to_ms(slice_start(len(self._rows)) if ended is None else ended.duration_s)
-        candidate = extend(moment, self._rules, limit_ms, self._cuts_ms())
-        if self._intervals:
-            earliest = self._intervals[-1].end_ms
-            if peak_ms(moment) < earliest:
-                return []  # the clip before shows it already
-            candidate = replace(candidate, start_ms=max(candidate.start_ms, earliest))
+        earliest_ms = self._intervals[-1].end_ms if self._intervals else 0
+        candidate = behind(extend(moment, self._rules, limit_ms, self._cuts_ms()), earliest_ms, self._rules, limit_ms)
+        if candidate is None:
+            return []
         interval = self._interval(candidate, len(self._intervals) + 1, usual, scores, first)
         self._intervals.append(interval)
         return [interval]

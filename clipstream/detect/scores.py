@@ -126,7 +126,7 @@ def score_rows(
     above = np.asarray((values - usual.median) / usual.spread, np.float64)
     per_feature = _feature_scores(above, features)
     parts = _weighted_parts(per_feature, features)
-    noticeable = _weighted_parts(_feature_scores((values - usual.median) / usual.noticeable, features), features)
+    noticeable = _feature_scores((values - usual.median) / usual.noticeable, features)
     fused = parts.sum(axis=1)
     return Scores(
         values=values,
@@ -135,7 +135,7 @@ def score_rows(
         parts=parts,
         fused=fused,
         smoothed=smoothed(fused, smoothing, smoothing_rows),
-        noticeable=smoothed(noticeable.sum(axis=1), smoothing, smoothing_rows),
+        noticeable=smoothed(_most_noticeable(noticeable, features), smoothing, smoothing_rows),
     )
 
 
@@ -155,6 +155,14 @@ def _weighted_parts(scores: NDArray[np.float64], features: Sequence[FeatureInfo]
     present = ~np.isnan(scores) & (weights > 0)
     totals = (present * weights).sum(axis=1, keepdims=True)
     return np.asarray(np.where(present, scores, 0.0) * weights / np.where(totals > 0, totals, 1.0))
+
+
+def _most_noticeable(scores: NDArray[np.float64], features: Sequence[FeatureInfo]) -> NDArray[np.float64]:
+    # The one that stands out most: a cheer over a still picture is no less a cheer.
+    counts = np.array([feature.weight > 0 for feature in features], bool)
+    counted = np.where(np.isnan(scores) | ~counts, -np.inf, scores)
+    best = counted.max(axis=1, initial=-np.inf)
+    return np.asarray(np.where(np.isfinite(best), best, 0.0))
 
 
 def smoothed(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from clipstream.detect.moments import Moment
 from clipstream.timing import slice_start, to_ms
 
-__all__ = ["Candidate", "LengthRules", "choose", "extend"]
+__all__ = ["Candidate", "LengthRules", "behind", "choose", "extend", "peak_ms"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def choose(
     """
     chosen: list[Candidate] = []
     total_ms = 0
-    for candidate in sorted(candidates, key=lambda item: (-item.moment.score, item.start_ms)):
+    for candidate in sorted(candidates, key=lambda one: (-one.moment.score, -one.moment.height, one.start_ms)):
         if top is not None and len(chosen) == top:
             break
         fitted = _beside(candidate, chosen, rules, stream_end_ms)
@@ -101,6 +101,13 @@ def choose(
     return chosen
 
 
+def behind(candidate: Candidate, earliest_ms: int, rules: LengthRules, stream_end_ms: int) -> Candidate | None:
+    """Return what is left of a candidate behind the clip that ends at `earliest_ms`; `None` where that shows it."""
+    if peak_ms(candidate.moment) < earliest_ms:
+        return None
+    return _between(candidate, earliest_ms, stream_end_ms, rules, stream_end_ms)
+
+
 def _beside(
     candidate: Candidate, chosen: Sequence[Candidate], rules: LengthRules, stream_end_ms: int
 ) -> Candidate | None:
@@ -112,6 +119,10 @@ def _beside(
             low = max(low, other.end_ms)
         else:
             high = min(high, other.start_ms)
+    return _between(candidate, low, high, rules, stream_end_ms)
+
+
+def _between(candidate: Candidate, low: int, high: int, rules: LengthRules, stream_end_ms: int) -> Candidate | None:
     start, end = max(candidate.start_ms, low), min(candidate.end_ms, high)
     start, end = _at_least(start, end, rules.min_ms, low, high)
     if end - start < min(rules.min_ms, stream_end_ms):

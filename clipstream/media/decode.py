@@ -23,8 +23,11 @@ __all__ = ["DecodeMode", "SliceReader"]
 FRAME_THREADS = 6
 """On two cores, six frame threads hide the scaling and the features that run between two packets."""
 
-_SHORT_BY_S = Fraction(1)
+_SHORT_BY_S = Fraction(2)
 _SHORT_BY_SHARE = Fraction(2, 100)
+_TS_PACKET_BYTES = (188, 192, 204)
+_EXACT_CLAIMS = frozenset({"matroska", "mov", "mp4", "webm"})
+"""Containers that write down how long they are; elsewhere it is estimated from the bit rate."""
 
 
 class SliceReader:
@@ -63,13 +66,18 @@ class SliceReader:
         with open_media(path) as container:
             pictures, sound = choose_video(container), choose_audio(container)
             has_video, has_audio = usable(pictures), usable(sound)
-            self._unusable = [
+            self._problems = [
                 f"the {kind} cannot be decoded (no decoder, or the track is damaged)"
                 for kind, track in (("pictures", pictures), ("sound", sound))
                 if track is not None and not usable(track)
             ]
             origin_s = media_origin(container)
             self._claimed_s = claimed_duration(container)
+            self._claim_is_exact = bool(_EXACT_CLAIMS & set(container.format.name.split(",")))
+            if container.format.name == "mpegts" and all(path.stat().st_size % size for size in _TS_PACKET_BYTES):
+                self._problems.append(
+                    "truncated: it ends in the middle of a packet; get it again if it should be whole"
+                )
         if not has_video and not has_audio:
             raise NoUsableStreamError(f"{path}: nothing in it can be decoded; convert it to a common format.")
         self._frames: FrameReader | None = None
@@ -128,7 +136,7 @@ class SliceReader:
         return max(reader.end_s for reader in self._readers)
 
     def _end(self) -> StreamEnd:
-        problems = self._unusable + [reader.problem for reader in self._readers if reader.problem]
+        problems = self._problems + [reader.problem for reader in self._readers if reader.problem]
         if self._frames and not self._frames.any_decoded:
             problems.append("no picture could be decoded")
         if self._audio and not self._audio.any_decoded:
@@ -138,7 +146,8 @@ class SliceReader:
             problems.append(f"{lost} frames were left out, whose times run backwards or jump by more than an hour")
         duration_s, claimed_s = self._duration_s, self._claimed_s
         # Containers count the last frame, padding and priming in their own ways; what is cut off is more than that.
-        if claimed_s is not None and claimed_s - duration_s > max(_SHORT_BY_S, claimed_s * _SHORT_BY_SHARE):
+        tolerated_s = _SHORT_BY_S if self._claim_is_exact else max(_SHORT_BY_S, (claimed_s or 0) * _SHORT_BY_SHARE)
+        if claimed_s is not None and claimed_s - duration_s > tolerated_s:
             problems.append(
                 f"truncated: {float(duration_s):.1f} s of {float(claimed_s):.1f} s could be read; "
                 "get the file again if it should be whole"

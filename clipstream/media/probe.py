@@ -3,6 +3,7 @@
 import hashlib
 import math
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -263,12 +264,20 @@ def claimed_duration(container: av.container.InputContainer) -> Fraction | None:
     origin_s = media_origin(container)
     ends = [
         ((stream.start_time or 0) + stream.duration) * stream.time_base - origin_s
+        if stream.duration
+        else _tagged_duration(stream)
         for stream in (choose_video(container), choose_audio(container))
-        if usable(stream) and stream.time_base is not None and stream.duration
+        if usable(stream) and stream.time_base is not None and (stream.duration or _tagged_duration(stream))
     ]
     if ends:
         return max(ends)
     return Fraction(container.duration, av.time_base) if container.duration else None
+
+
+def _tagged_duration(stream: Stream) -> Fraction:
+    """Return what a Matroska muxer noted of where a track ends, or 0: the container itself counts all of its tracks."""
+    told = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
+    return 3600 * int(told[1]) + 60 * int(told[2]) + Fraction(told[3]) if told else Fraction(0)
 
 
 def usable(stream: Stream | None) -> TypeGuard[Stream]:

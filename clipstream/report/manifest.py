@@ -107,7 +107,8 @@ class Highlight:
         start: `start_s` as `HH:MM:SS.mmm`.
         end: `end_s` likewise.
         peak: `peak_s` likewise.
-        score: Height of the peak, in robust standard deviations above usual.
+        score: Mean of its best half window, in robust standard deviations above usual: what it is ranked by.
+        peak_score: Score of the half-second that stands out most.
         reason: Why, in one sentence.
         reasons: The same as numbers, the largest share first.
         clip: The clip's file, relative to the manifest; `None` when it could not be cut.
@@ -128,6 +129,7 @@ class Highlight:
     end: str
     peak: str
     score: float
+    peak_score: float
     reason: str
     reasons: tuple[Reason, ...] = ()
     clip: str | None = None
@@ -342,6 +344,7 @@ def _highlight(interval: Interval, clip: ClipResult | None, uncut: str | None) -
         end=clock(end),
         peak=clock(peak),
         score=interval.score,
+        peak_score=interval.peak_score,
         reason=reason_sentence(interval.reasons),
         reasons=interval.reasons,
         clip=f"clips/{clip.path.name}" if clip else None,

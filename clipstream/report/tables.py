@@ -16,10 +16,19 @@ from clipstream.report.manifest import Manifest
 from clipstream.results import StreamSummary
 from clipstream.timing import SLICE_S
 
-__all__ = ["FEATURES_SCHEMA", "SCORES_SCHEMA", "covering_windows", "write_features", "write_highlights", "write_scores"]
+__all__ = [
+    "FEATURES_SCHEMA",
+    "SCORES_SCHEMA",
+    "TABLE_NAMES",
+    "covering_windows",
+    "write_features",
+    "write_highlights",
+    "write_scores",
+]
 
 FEATURES_SCHEMA = "clipstream/features/1"
 SCORES_SCHEMA = "clipstream/scores/1"
+HIGHLIGHTS_NAME, FEATURES_NAME, SCORES_NAME = TABLE_NAMES = "highlights.csv", "features.parquet", "scores.parquet"
 
 _HIGHLIGHT_COLUMNS = (
     *("rank", "start_s", "end_s", "peak_s", "score", "reason", "clip"),
@@ -36,7 +45,7 @@ def write_highlights(folder: Path, manifest: Manifest) -> Path:
     Raises:
         OutputError: It cannot be written.
     """
-    path = folder / "highlights.csv"
+    path = folder / HIGHLIGHTS_NAME
     with write_atomically(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(_HIGHLIGHT_COLUMNS)
@@ -65,7 +74,7 @@ def write_features(folder: Path, summary: StreamSummary) -> Path:
             about = {"feature": info.name, "label": signal.label, "unit": signal.unit, "weight": f"{signal.weight:g}"}
             columns.append(_column(signal.name, summary.values[:, place], about))
             place += 1
-    return _write(folder / "features.parquet", columns, FEATURES_SCHEMA, summary)
+    return _write(folder / FEATURES_NAME, columns, FEATURES_SCHEMA, summary)
 
 
 def write_scores(folder: Path, summary: StreamSummary) -> Path:
@@ -94,7 +103,7 @@ def write_scores(folder: Path, summary: StreamSummary) -> Path:
     for place, info in enumerate(summary.features):
         about = {"label": f"{info.name} above usual", "weight": f"{info.weight:g}", **deviations}
         columns.append(_column(f"score_{info.name}", summary.feature_scores[:, place], about))
-    return _write(folder / "scores.parquet", columns, SCORES_SCHEMA, summary)
+    return _write(folder / SCORES_NAME, columns, SCORES_SCHEMA, summary)
 
 
 def covering_windows(
