@@ -116,7 +116,7 @@ class StreamSummary:
         values: (T, S) float32, the signals; NaN where missing.
         feature_scores: (T, F) float32, each feature in robust standard deviations; NaN where missing.
         scores: (T,) float32, fused and smoothed, in robust standard deviations of the stream.
-        noticeable: (T,) float32, the same in smallest noticeable changes.
+        noticeable: (T,) float32, the highest of the features, smoothed, in smallest noticeable changes.
         window_scores: (K,) float32.
         window_spans_s: (K, 2) float64, start and end of each window.
         threshold: What a window's score had to reach (its last value under a running policy).

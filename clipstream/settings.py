@@ -83,8 +83,8 @@ class Settings:
     )
     floor: float = _option(
         2.0,
-        "And when it is at least this many noticeable steps above the stream's usual level, so that dull footage gives "
-        "nothing.",
+        "And when it is at least this many noticeable steps above the stream's usual level, in the feature that stands "
+        "out most, so that dull footage gives nothing.",
         _FIND,
         minimum=0,
     )

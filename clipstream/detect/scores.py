@@ -62,8 +62,9 @@ class Scores:
         parts: (T, F) float64, what each feature adds to the fused score, 0 where missing.
         fused: (T,) float64, sum of the parts, not smoothed.
         smoothed: (T,) float64.
-        noticeable: (T,) float64, the same as `smoothed` but counted in smallest noticeable changes instead of the
-            stream's own deviations: what tells dull footage from lively, where the other only tells moments apart.
+        noticeable: (T,) float64, the feature that stands out most, smoothed, counted in smallest noticeable changes
+            instead of the stream's own deviations: what tells dull footage from lively, where `smoothed` only tells
+            moments apart.
     """
 
     values: NDArray[np.float32]
