@@ -89,6 +89,20 @@ def test_tensors_by_name_are_no_yolo_checkpoint(tmp_path: Path) -> None:
         load_yolo(tmp_path / "tensors.pt")
 
 
+def test_what_training_leaves_in_a_checkpoint_is_passed_over(tmp_path: Path) -> None:
+    import numpy as np
+    from ultralytics.nn.tasks import PoseModel
+    from ultralytics.utils import IterableSimpleNamespace
+    from ultralytics.utils.loss import v8PoseLoss
+
+    model: Any = PoseModel("yolov8n-pose.yaml", verbose=False)
+    model.args = IterableSimpleNamespace(box=1.0, cls=1.0, dfl=1.0, pose=1.0, kobj=1.0, model=tmp_path)
+    model.criterion = v8PoseLoss(model)
+    torch.save({"model": model, "best_fitness": np.float64(0.5), "train_args": {"data": tmp_path}}, tmp_path / "t.pt")
+    network: Any = load_yolo(tmp_path / "t.pt")
+    assert network(torch.zeros(1, 3, 64, 64))[0].shape == (1, 56, 84)
+
+
 def test_tensors_are_read_from_either_format_and_out_of_a_training_checkpoint(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 

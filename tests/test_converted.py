@@ -62,6 +62,15 @@ def test_what_was_converted_is_used_again_and_made_again_where_it_is_damaged(cac
     assert [one.name for one in cache.iterdir()] == [folder.name]
 
 
+def test_the_same_weights_in_another_architecture_are_converted_anew(cache: Path, tmp_path: Path) -> None:
+    path, _ = make_tiny_clip(tmp_path)
+    make_tiny_clip(tmp_path, name="tiny-quick", quick_gelu=True)
+    plain, quick = (load_embedder(f"{name}:{path}", CONVERTED) for name in (NAME, "tiny-quick"))
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    assert not np.allclose(plain(pictures), quick(pictures), atol=1e-4)
+    np.testing.assert_allclose(quick(pictures), load_embedder(f"tiny-quick:{path}")(pictures), atol=1e-4)
+
+
 def test_a_cache_that_cannot_be_written_is_said(cache: Path, tmp_path: Path) -> None:
     path, _ = make_tiny_clip(tmp_path)
     cache.parent.write_bytes(b"a file where the folder should be")

@@ -42,7 +42,7 @@ class Small:
 
 
 def runner(engine: Any = None, batch: int = 8) -> Runner:
-    return Runner(Sums(), Placement(), name="sums", checksum="0", batch=batch, engine=engine)
+    return Runner(Sums(), Placement(), name="sums", identity="0", batch=batch, engine=engine)
 
 
 def pictures(count: int) -> NDArray[np.uint8]:
@@ -88,7 +88,7 @@ def test_outputs_are_joined_over_batches_in_order() -> None:
 
 
 def test_in_half_precision_what_comes_out_is_float32_all_the_same() -> None:
-    half = Runner(Sums(), Placement(precision="bf16"), name="sums", checksum="0")
+    half = Runner(Sums(), Placement(precision="bf16"), name="sums", identity="0")
     assert half(pictures(2))[0].dtype == np.float32
 
 
@@ -129,7 +129,7 @@ def test_two_workers_share_one_model_and_run_it_at_the_same_time() -> None:
 
     def build() -> Runner:
         built.append(1)
-        return Runner(Meeting(), Placement(workers=2), name="sums", checksum="0")
+        return Runner(Meeting(), Placement(workers=2), name="sums", identity="0")
 
     def work(_: int) -> tuple[Runner, int]:
         run = shared("two workers", build)

@@ -16,12 +16,12 @@ _CONFIG = {
 }
 
 
-def make_tiny_clip(folder: Path, suffix: str = ".pt") -> tuple[Path, Any]:
-    """Let open_clip know the model `NAME`, and write random weights of it; return their path and the model."""
-    (folder / f"{NAME}.json").write_text(json.dumps(_CONFIG))
-    open_clip.add_model_config(folder / f"{NAME}.json")
+def make_tiny_clip(folder: Path, suffix: str = ".pt", name: str = NAME, **more: Any) -> tuple[Path, Any]:
+    """Let open_clip know the model `name`, and write random weights of it; return their path and the model."""
+    (folder / f"{name}.json").write_text(json.dumps(_CONFIG | more))
+    open_clip.add_model_config(folder / f"{name}.json")
     torch.manual_seed(1)
-    model = open_clip.create_model(NAME).eval()
+    model = open_clip.create_model(name).eval()
     path = folder / f"tiny{suffix}"
     if suffix == ".safetensors":
         from safetensors.torch import save_file

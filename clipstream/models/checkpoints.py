@@ -7,9 +7,8 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from threading import Lock
-from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import torch
@@ -24,6 +23,9 @@ _LOADING = Lock()
 
 _MODULES = ("torch.nn.modules.", "ultralytics.nn.")
 """Where the layers of a YOLO checkpoint come from; nothing else in it is looked up by name."""
+
+_UNUSED = ("numpy.", "pathlib.", "ultralytics.utils.", "ultralytics.yolo.utils.")
+"""Where the settings, scores and losses come from that training leaves in some checkpoints."""
 
 _QUIET = {"YOLO_AUTOINSTALL": "false", "YOLO_OFFLINE": "true", "YOLO_VERBOSE": "false"}
 
@@ -69,6 +71,8 @@ def load_yolo(path: Path) -> nn.Module:
             raise TypeError("it holds no network")
         for layer in model.modules():
             layer.__dict__.pop("forward", None)  # saved by old versions; the class has it
+            if isinstance(layer, nn.Upsample):
+                layer.__dict__.setdefault("recompute_scale_factor", None)  # not saved by old versions of torch
         network: nn.Module = model.float().fuse(verbose=False)  # type: ignore[operator]  # ultralytics' own method
         return network.eval().requires_grad_(requires_grad=False)
 
@@ -100,6 +104,8 @@ def _stand_in(name: str) -> Any:
     """Return what takes the place of a name in a checkpoint."""
     if name in _HARMLESS:
         return _HARMLESS[name]
+    if name.startswith(_UNUSED):
+        return _Ignored
     module, _, attribute = name.rpartition(".")
     if f"{module}.".startswith(_MODULES):
         layer = getattr(importlib.import_module(module), attribute, None)
@@ -119,17 +125,19 @@ def _only_forward(thing: Any, name: str) -> Callable[..., Any] | None:
     raise pickle.UnpicklingError(f"it asks for the attribute {name}")
 
 
-class _Settings(SimpleNamespace):
-    """What ultralytics trained with; it is not looked at."""
+class _Ignored:
+    """Takes the place of what training leaves in a checkpoint and nobody looks at."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        """Take anything."""
+
+    def __setstate__(self, _: object) -> None:
+        """Keep nothing."""
 
 
 _HARMLESS: dict[str, Any] = {
     "__builtin__.getattr": _only_forward,
     "builtins.getattr": _only_forward,
-    "pathlib.PosixPath": PurePosixPath,
-    "pathlib.WindowsPath": PureWindowsPath,
-    "ultralytics.utils.IterableSimpleNamespace": _Settings,
-    "ultralytics.yolo.utils.IterableSimpleNamespace": _Settings,
 }
 
 

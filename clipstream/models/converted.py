@@ -33,18 +33,18 @@ _TRACED_PX = 64
 class Converted:
     """A network as OpenVINO runs it: any number of pictures at a time, for several threads at once.
 
-    The network is converted once and kept in the cache folder by the checksum of its weights and the versions of both
-    libraries; the file appears whole or not at all. Converting goes through the frontend itself: OpenVINO's
-    `convert_model` would report its use to its makers.
+    The network is converted once and kept in the cache folder by its identity and the versions of both libraries; the
+    file appears whole or not at all. Converting goes through the frontend itself: OpenVINO's `convert_model` would report
+    its use to its makers.
 
     Args:
         network: As for `Runner`. Its attribute `size_px`, if it has one, is the only side it takes.
         placement: Precision and number of workers count.
-        checksum: Names the weights.
+        identity: As for `Runner`.
     """
 
-    def __init__(self, network: nn.Module, placement: Placement, checksum: str) -> None:
-        model = _converted(network, checksum)
+    def __init__(self, network: nn.Module, placement: Placement, identity: str) -> None:
+        model = _converted(network, identity)
         precision = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}[placement.precision]
         options = {
             "INFERENCE_PRECISION_HINT": precision,
@@ -65,8 +65,8 @@ class Converted:
         return tuple(np.array(tensor.data, np.float32) for tensor in request.output_tensors)
 
 
-def _converted(network: nn.Module, checksum: str) -> Any:
-    parts = (_FORMAT, checksum, type(network).__qualname__, openvino.__version__, torch.__version__)
+def _converted(network: nn.Module, identity: str) -> Any:
+    parts = (_FORMAT, identity, type(network).__qualname__, openvino.__version__, torch.__version__)
     folder = cache_folder() / "openvino" / hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
     core = openvino.Core()
     if folder.is_dir():

@@ -135,7 +135,7 @@ def load_embedder(model: str = "auto", placement: Placement | None = None) -> Em
         else:
             model = CLIP
     placement = placement or Placement()
-    architecture, colon, weights = model.partition(":")
+    _, colon, weights = model.partition(":")
     if not colon and model != IMAGENET:
         raise UsageError(f"{model!r}: an embedding model is {IMAGENET}, or MODEL:TAG or MODEL:PATH of open_clip.")
     found = find_weights(weights if Path(weights).suffix else model)
@@ -146,7 +146,7 @@ def load_embedder(model: str = "auto", placement: Placement | None = None) -> Em
             return _clip(model, found, checksum, placement)
         return _imagenet(found, checksum, placement)
 
-    return shared(("embedding", architecture, checksum, placement), build)
+    return shared(("embedding", model, checksum, placement), build)
 
 
 class _Picture(nn.Module):
@@ -245,7 +245,8 @@ def _clip(name: str, found: Found, checksum: str, placement: Placement) -> Embed
         wants.get("resize_mode") == "squash",
     )
     picture, model.visual = _Picture(model.visual, prepare), nn.Identity()  # not kept twice where it is converted
-    runner = Runner(picture, placement, name=name, checksum=checksum)
+    # The same weights under another architecture or preparation give other numbers.
+    runner = Runner(picture, placement, name=name, identity=f"{checksum} {architecture} {prepare}")
     text = _Text(name, architecture, model)
     return _embedder(name, checksum, runner, prepare, text)
 
@@ -267,7 +268,7 @@ def _imagenet(found: Found, checksum: str, placement: Placement) -> Embedder:
     network.eval().requires_grad_(requires_grad=False)
     # The scale of TensorFlow's EfficientNet-Lite: (x - 127) / 128.
     prepare = Preparation(224, (127 / 255,) * 3, (128 / 255,) * 3)
-    runner = Runner(_Picture(_Pooled(network), prepare), placement, name=IMAGENET, checksum=checksum)
+    runner = Runner(_Picture(_Pooled(network), prepare), placement, name=IMAGENET, identity=checksum)
     return _embedder(IMAGENET, checksum, runner, prepare)
 
 

@@ -221,7 +221,7 @@ def load_pose(weights: str = "yolo11n-pose", placement: Placement | None = None)
             raise FeatureUnavailableError(
                 f"{found.path}: is no network for the 17 keypoints of COCO; name one such as yolo11n-pose."
             )
-        return PoseModel(Runner(PoseNetwork(model), placement, name=found.name, checksum=checksum), head)
+        return PoseModel(Runner(PoseNetwork(model), placement, name=found.name, identity=checksum), head)
 
     return shared(("pose", checksum, placement), build)
 

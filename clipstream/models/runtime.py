@@ -95,7 +95,7 @@ class Runner:
             without state between calls.
         placement: Where and how.
         name: What the network is called in messages.
-        checksum: Names its weights, for what is cached.
+        identity: Names its weights and whatever else decides its numbers, for what is cached.
         batch: The most pictures at a time.
         engine: Runs it in the place of torch or OpenVINO.
     """
@@ -106,14 +106,14 @@ class Runner:
         placement: Placement,
         *,
         name: str,
-        checksum: str,
+        identity: str,
         batch: int = BATCH,
         engine: Engine | None = None,
     ) -> None:
         self.name = name
         self.placement = placement
         self._batch = batch
-        self._engine = engine or _make_engine(network, placement, checksum)
+        self._engine = engine or _make_engine(network, placement, identity)
 
     @property
     def batch(self) -> int:
@@ -189,12 +189,12 @@ class _Torch:
             return tuple(output.float().cpu().numpy() for output in self._network(batch))
 
 
-def _make_engine(network: nn.Module, placement: Placement, checksum: str) -> Engine:
+def _make_engine(network: nn.Module, placement: Placement, identity: str) -> Engine:
     if not placement.converted:
         return _Torch(network, placement)
     from clipstream.models.converted import Converted  # noqa: PLC0415 - needs the extra
 
-    return Converted(network, placement, checksum)
+    return Converted(network, placement, identity)
 
 
 def _computes_in_bf16() -> bool:
