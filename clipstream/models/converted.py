@@ -10,11 +10,8 @@ from threading import local
 from typing import Any
 
 import numpy as np
-import openvino
 import torch
 from numpy.typing import NDArray
-from openvino.frontend import FrontEndManager
-from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 from torch import nn
 
 from clipstream.errors import FeatureUnavailableError
@@ -34,8 +31,8 @@ class Converted:
     """A network as OpenVINO runs it: any number of pictures at a time, for several threads at once.
 
     The network is converted once and kept in the cache folder by its identity and the versions of both libraries; the
-    file appears whole or not at all. Converting goes through the frontend itself: OpenVINO's `convert_model` would report
-    its use to its makers.
+    file appears whole or not at all. Converting goes through the frontend itself: `convert_model` of OpenVINO would
+    report its use to its makers.
 
     Args:
         network: As for `Runner`. Its attribute `size_px`, if it has one, is the only side it takes.
@@ -44,6 +41,8 @@ class Converted:
     """
 
     def __init__(self, network: nn.Module, placement: Placement, identity: str) -> None:
+        import openvino  # noqa: PLC0415 - an extra; the module can be read without it
+
         model = _converted(network, identity)
         precision = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}[placement.precision]
         options = {
@@ -66,6 +65,8 @@ class Converted:
 
 
 def _converted(network: nn.Module, identity: str) -> Any:
+    import openvino  # noqa: PLC0415 - an extra
+
     parts = (_FORMAT, identity, type(network).__qualname__, openvino.__version__, torch.__version__)
     folder = cache_folder() / "openvino" / hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
     core = openvino.Core()
@@ -99,6 +100,9 @@ def _rename(made: Path, folder: Path) -> None:
 
 
 def _convert(network: nn.Module) -> Any:
+    from openvino.frontend import FrontEndManager  # noqa: PLC0415 - an extra
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder  # noqa: PLC0415 - an extra
+
     side = getattr(network, "size_px", _TRACED_PX)
     example = torch.zeros((2, side, side, 3), dtype=torch.uint8)
     with warnings.catch_warnings(), torch.inference_mode():
