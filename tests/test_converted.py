@@ -1,0 +1,78 @@
+"""Networks converted for OpenVINO: the same numbers, converted once, whole or not at all. Needs the extra."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_clip import NAME, make_tiny_clip
+
+from clipstream.errors import FeatureUnavailableError
+from clipstream.models.embedding import load_embedder
+from clipstream.models.pose import load_pose
+from clipstream.models.runtime import Placement, choose_placement
+
+pytest.importorskip("openvino", reason="the extra `openvino` is not installed")
+
+CONVERTED = Placement(converted=True)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CLIPSTREAM_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "openvino"
+
+
+def test_it_is_chosen_on_a_cpu_where_it_is_installed() -> None:
+    assert choose_placement("cpu").converted
+
+
+def test_people_are_found_where_torch_finds_them_at_any_size(cache: Path) -> None:
+    from test_pose_model import asset
+
+    picture = asset("zidane.jpg")
+    ours, theirs = load_pose(placement=CONVERTED), load_pose()
+    for side_px in (640, 416):
+        (seen,), (expected,) = ours(picture[None], side_px), theirs(picture[None], side_px)
+        np.testing.assert_allclose(seen.scores, expected.scores, atol=1e-4)
+        np.testing.assert_allclose(seen.keypoints_px, expected.keypoints_px, atol=0.1)
+
+
+def test_vectors_are_those_of_torch_and_two_workers_get_their_own(cache: Path, tmp_path: Path) -> None:
+    path, _ = make_tiny_clip(tmp_path)
+    theirs = load_embedder(f"{NAME}:{path}")
+    ours = load_embedder(f"{NAME}:{path}", Placement(converted=True, workers=2))
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 40, 32, 32, 3), np.uint8)
+    with ThreadPoolExecutor(2) as pool:
+        seen = list(pool.map(ours, pictures))
+    for vectors, batch in zip(seen, pictures, strict=True):
+        np.testing.assert_allclose(vectors, theirs(batch), atol=1e-4)
+
+
+def test_what_was_converted_is_used_again_and_made_again_where_it_is_damaged(cache: Path, tmp_path: Path) -> None:
+    path, _ = make_tiny_clip(tmp_path)
+    model = f"{NAME}:{path}"
+    expected = load_embedder(model, CONVERTED)(np.zeros((1, 32, 32, 3), np.uint8))
+    (folder,) = cache.iterdir()
+    before = (folder / "model.xml").stat().st_mtime_ns
+    load_embedder(model, CONVERTED)
+    assert (folder / "model.xml").stat().st_mtime_ns == before
+    (folder / "model.xml").write_bytes(b"damaged")
+    np.testing.assert_array_equal(load_embedder(model, CONVERTED)(np.zeros((1, 32, 32, 3), np.uint8)), expected)
+    assert [one.name for one in cache.iterdir()] == [folder.name]
+
+
+def test_the_same_weights_in_another_architecture_are_converted_anew(cache: Path, tmp_path: Path) -> None:
+    path, _ = make_tiny_clip(tmp_path)
+    make_tiny_clip(tmp_path, name="tiny-quick", quick_gelu=True)
+    plain, quick = (load_embedder(f"{name}:{path}", CONVERTED) for name in (NAME, "tiny-quick"))
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    assert not np.allclose(plain(pictures), quick(pictures), atol=1e-4)
+    np.testing.assert_allclose(quick(pictures), load_embedder(f"tiny-quick:{path}")(pictures), atol=1e-4)
+
+
+def test_a_cache_that_cannot_be_written_is_said(cache: Path, tmp_path: Path) -> None:
+    path, _ = make_tiny_clip(tmp_path)
+    cache.parent.write_bytes(b"a file where the folder should be")
+    with pytest.raises(FeatureUnavailableError, match=r"cannot be written .* name another folder in CLIPSTREAM_CACHE"):
+        load_embedder(f"{NAME}:{path}", CONVERTED)
