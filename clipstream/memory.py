@@ -6,7 +6,7 @@ from functools import cache
 
 __all__ = ["give_back_frame_memory", "keep_frame_memory"]
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of glibc's <malloc.h>
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # M_TRIM_THRESHOLD and so on of glibc's <malloc.h>
 
 
 def keep_frame_memory() -> None:
@@ -17,6 +17,8 @@ def keep_frame_memory() -> None:
     if glibc := _glibc():
         glibc.mallopt(_TRIM_THRESHOLD, 256 << 20)
         glibc.mallopt(_MMAP_THRESHOLD, 32 << 20)  # the largest that glibc accepts
+        # What decoder threads have in arenas of their own is never given back.
+        glibc.mallopt(_ARENA_MAX, 1)
 
 
 def give_back_frame_memory() -> None:

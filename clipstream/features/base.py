@@ -72,8 +72,8 @@ class Feature(Protocol):
     def extract(self, slices: Sequence[Slice]) -> NDArray[np.float32]:
         """Return (len(slices), len(signals)) float32, NaN where a number is missing.
 
-        The slices come from several streams, in no order between them: models batch across all of them. Never called
-        with an end slice or an empty sequence. An exception is counted as an error on each slice and its numbers
-        become NaN; it does not end the stream.
+        The slices may come from several streams, in no order between them, so that models can batch across them.
+        Never called with an end slice or an empty sequence. An exception is counted as an error on each slice and its
+        numbers become NaN; it does not end the stream.
         """
         ...
