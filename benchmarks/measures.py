@@ -62,7 +62,8 @@ class Seen:
 
 
 MEASURES = (
-    Measure("full", "every frame decoded and looked at, against ffmpeg", "≥ 0.95 ×", "full", "ffmpeg"),
+    Measure("full", "every frame decoded, half of them looked at, against ffmpeg", "≥ 0.95 ×", "half", "ffmpeg"),
+    Measure("full", "… and every frame looked at", "≥ 0.95 ×", "full", "ffmpeg"),
     Measure("skip", "with skipping, the default, against ffmpeg", "≥ 1.5 ×", "skip", "ffmpeg"),
     Measure("scan", "`--scan`, against ffmpeg", "≥ 10 ×", "scan", "ffmpeg"),
     Measure("dataflow", "the dataflow, over a plain loop: with skipping", "≤ 10 %", "skip", "loop", "cost"),
@@ -84,6 +85,8 @@ def trials(footage: Footage, out: Path) -> dict[str, Trial]:
     ffmpeg = ("ffmpeg", "-v", "error", "-nostdin", "-threads", "2", "-i", short, "-f", "null", "-")
     return {
         "ffmpeg": Trial(ffmpeg, short_s),
+        # More than half of the rate, so that no frame can be skipped.
+        "half": Trial(_work("flow", [short], analysis_fps=16), short_s),
         "full": Trial(_work("flow", [short], analysis_fps=0), short_s),
         "full-loop": Trial(_work("loop", [short], analysis_fps=0), short_s),
         "skip": Trial(_work("flow", [short]), short_s),
