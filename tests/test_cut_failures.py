@@ -11,8 +11,9 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
-from cut_factory import Kind, Track, decode_pictures, make_source
+from cut_factory import Kind, Track, decode_pictures, ffmpeg, ffmpeg_complaints, make_source
 
 from clipstream.errors import CutError, OutputError, StoppedError, UsageError
 from clipstream.media.cut import CopyCutter, EncodeCutter, SmartCutter
@@ -99,6 +100,41 @@ def test_a_span_without_frames_is_a_cut_error(
         with pytest.raises(CutError):
             cutter.cut(ClipSpec(path, tmp_path / "clip.mp4", Fraction(start_s), Fraction(end_s)), lambda: False)
     assert [child.name for child in tmp_path.iterdir()] == ["source.mp4"]
+
+
+def test_frames_whose_times_the_container_does_not_store_are_not_copied_in_the_order_of_decoding(
+    tmp_path: Path,
+) -> None:
+    path = make_source(tmp_path / "source.avi", Kind("h264 avi", suffix=".avi", b_frames=3, frames=60, tracks=()))
+    spec = ClipSpec(path, tmp_path / "clip.mp4", Fraction(1, 2), Fraction(3, 2))
+    result = SmartCutter().cut(spec, lambda: False)
+    assert result.notes == ("re-encoded whole: its container does not say when frames are shown",)
+    with av.open(str(path)) as container:
+        shown = [np.asarray(frame.to_ndarray(format="gray"), np.int16) for frame in container.decode(video=0)]
+    with av.open(str(result.path)) as container:
+        got = [np.asarray(frame.to_ndarray(format="gray"), np.int16) for frame in container.decode(video=0)]
+    first = int(np.argmin([np.abs(picture - got[0]).mean() for picture in shown]))
+    assert len(got) == result.frames == 30
+    assert max(np.abs(one - other).mean() for one, other in zip(shown[first:], got, strict=False)) < 2
+    with pytest.raises(CutError, match="cannot be copied"):
+        CopyCutter().cut(spec, lambda: False)
+
+
+def test_pictures_that_change_their_size_on_the_way_are_encoded_whole(tmp_path: Path) -> None:
+    if (program := ffmpeg()) is None:
+        pytest.skip("ffmpeg is not installed, which makes the source")
+    parts = []
+    for start_s, size in enumerate(("192x112", "96x64")):
+        parts.append(tmp_path / f"{size}.ts")
+        picture = ["-f", "lavfi", "-i", f"testsrc2=s={size}:r=30:d=1", "-c:v", "libx264", "-pix_fmt", "yuv420p"]
+        command = [program, "-v", "error", *picture, "-output_ts_offset", str(start_s), str(parts[-1])]
+        subprocess.run(command, check=True)
+    both = tmp_path / "both.ts"
+    both.write_bytes(b"".join(part.read_bytes() for part in parts))
+    spec = ClipSpec(both, tmp_path / "clip.ts", Fraction(6, 5), Fraction(9, 5))
+    result = SmartCutter().cut(spec, lambda: False)
+    assert result.notes == ("re-encoded whole: the size of the picture changes on the way",)
+    assert not ffmpeg_complaints(result.path)
 
 
 def test_pictures_that_a_container_cannot_carry_are_an_error_and_never_left_out(source: Path, tmp_path: Path) -> None:

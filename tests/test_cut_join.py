@@ -6,11 +6,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 from cut_factory import Kind, Picture, Track, decode_pictures, decode_sound, ffmpeg_complaints, make_source, psnr_db
 
 from clipstream.errors import CutError, OutputError, StoppedError
-from clipstream.media.cut import EncodeCutter, SmartCutter, join_clips
+from clipstream.media.cut import CopyCutter, EncodeCutter, SmartCutter, join_clips
 from clipstream.media.cutting import ClipSpec, Cutter
 
 SPANS = [(Fraction(3, 10), Fraction(1)), (Fraction(13, 10), Fraction(2)), (Fraction(1, 2), Fraction(3, 2))]
@@ -94,6 +95,31 @@ def test_a_clip_of_another_make_is_encoded_to_follow_the_first(tmp_path: Path) -
     assert not ffmpeg_complaints(target)
 
 
+@pytest.mark.parametrize("silent_first", [True, False])
+def test_a_clip_without_sound_takes_none_from_the_others(silent_first: bool, tmp_path: Path) -> None:
+    kind = Kind("h264", frames=60)
+    silent = make_source(tmp_path / "silent.mp4", replace(kind, tracks=()))
+    clips = [silent, make_source(tmp_path / "loud.mp4", kind)][:: 1 if silent_first else -1]
+    reel = join_clips(clips, tmp_path / "reel.mp4")
+    assert reel.notes == ("silent.mp4 has 0 tracks of sound for 1: the rest is silent there",)
+    samples, start_s, rate_hz = decode_sound(reel.path, 0)
+    loud_s = Fraction(2) if silent_first else Fraction(0)
+    inside = samples[round((loud_s + Fraction(1, 2) - start_s) * rate_hz) :][:rate_hz]
+    assert np.abs(inside).mean() > 0.01
+    assert reel.frames == len(decode_pictures(reel.path)[0]) == 120
+
+
+@pytest.mark.parametrize("kind", KINDS[:1], ids=lambda kind: kind.name)
+def test_clips_that_hide_frames_are_joined_without_those(kind: Kind, tmp_path: Path) -> None:
+    source = make_source(tmp_path / f"source{kind.suffix}", kind)
+    clips = clips_of(source, CopyCutter())
+    reel = join_clips(clips, tmp_path / f"reel{kind.suffix}")
+    wanted = [frame for start_s, end_s in SPANS for frame in frames_of([source]) if start_s <= frame.time_s < end_s]
+    got = frames_of([reel.path])
+    assert len(got) == len(wanted) == reel.frames
+    assert all(psnr_db(one, other) >= 40 for one, other in zip(wanted, got, strict=True))
+
+
 def test_tracks_that_a_reel_does_not_have_are_named(tmp_path: Path) -> None:
     kind = Kind("two", suffix=".mkv", frames=20, tracks=(Track(), Track(seed=1)))
     one = make_source(tmp_path / "one.mkv", kind)
@@ -112,7 +138,7 @@ def test_tracks_that_a_reel_does_not_have_are_named(tmp_path: Path) -> None:
     result = join_clips([titled, other], tmp_path / "reel.mkv")
     assert result.notes == (
         "the subtitles of the clips are left out",
-        "1 track of sound kept: not all clips have more",
+        "other.mkv has 1 track of sound for 2: the rest is silent there",
     )
 
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from clipstream.media.clock import TrackClock
 from clipstream.media.packets import can_seek, discard_others, next_packet
-from clipstream.media.probe import Orientation, choose_video, open_media
+from clipstream.media.probe import Orientation, choose_video, open_media, stores_no_pts
 from clipstream.media.slices import FrameBatch, FrameRequest
 from clipstream.settings import Settings
 from clipstream.timing import SLICE_S, slice_start
@@ -166,6 +166,7 @@ class FrameReader:
         assert stream.time_base is not None
         discard_others(self._container, stream)
         self._stream = stream
+        self._no_pts = stores_no_pts(self._container, stream)
         self._slices = TrackClock(stream.time_base, self._origin_s, 1 / SLICE_S)
         self._seconds = TrackClock(stream.time_base, self._origin_s)
         rate_hz = stream.average_rate or Fraction(0)
@@ -261,7 +262,7 @@ class FrameReader:
             self._take(frame)
 
     def _take(self, frame: VideoFrame) -> None:
-        pts = frame.pts if frame.pts is not None else frame.dts
+        pts = frame.pts if frame.pts is not None and not self._no_pts else frame.dts
         if pts is None:
             pts = self._guess(frame)
         last = self._last_pts

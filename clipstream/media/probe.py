@@ -36,6 +36,7 @@ __all__ = [
     "media_origin",
     "open_media",
     "probe",
+    "stores_no_pts",
     "usable",
 ]
 
@@ -278,6 +279,16 @@ def _tagged_duration(stream: Stream) -> Fraction:
     """Return what a Matroska muxer noted of where a track ends, or 0: the container itself counts all of its tracks."""
     told = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
     return 3600 * int(told[1]) + 60 * int(told[2]) + Fraction(told[3]) if told else Fraction(0)
+
+
+def stores_no_pts(container: av.container.InputContainer, stream: VideoStream) -> bool:
+    """Say whether the PTS of packets are none: AVI stores no times, and FFmpeg numbers packets in order of decoding.
+
+    A decoded frame's DTS then tells when it is shown.
+    """
+    context = stream.codec_context
+    reorders = context.codec.canonical_name in {"h264", "hevc"} and context.has_b_frames
+    return container.format.name == "avi" and bool(reorders)
 
 
 def usable(stream: Stream | None) -> TypeGuard[Stream]:

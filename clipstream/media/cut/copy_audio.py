@@ -57,7 +57,7 @@ def copy_audio(
 def first_packets(source: Source, streams: Iterable[AudioStream], start_s: Fraction) -> Mapping[int, AnyPacket]:
     """Return, by number of the track, the packet with which decoding starts for sound that is right at `start_s`.
 
-    It is the first of what can be hidden before; tracks without a packet there are left out.
+    It is the first of what can be hidden before; tracks that have none there, or end before, are left out.
     """
     before: dict[int, deque[AnyPacket]] = {stream.index: deque() for stream in streams}
     bases = {stream.index: time_base(stream) for stream in source.audio}
@@ -75,6 +75,8 @@ def first_packets(source: Source, streams: Iterable[AudioStream], start_s: Fract
             waiting.discard(number)
     found = {}
     for number, packets in before.items():
+        if number in waiting and all(packet.duration for packet in packets):
+            continue  # it ends before
         stream = source.container.streams[number]
         settles = start_s - _PRE_ROLL_S.get(stream.codec_context.codec.canonical_name, Fraction(0))
         while len(packets) > 1 and (packets[1].pts or 0) * bases[number] < settles:

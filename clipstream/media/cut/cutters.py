@@ -27,6 +27,7 @@ from clipstream.media.cut.subtitles import ConvertSubtitles, CopySubtitles, earl
 from clipstream.media.cut.survey import Survey
 from clipstream.media.cut.tracks import Track
 from clipstream.media.cutting import ClipResult, ClipSpec, Cutter
+from clipstream.media.probe import stores_no_pts
 
 __all__ = ["CopyCutter", "CutMode", "EncodeCutter", "SmartCutter", "make_cutter"]
 
@@ -144,6 +145,8 @@ class _Builder:
     def _video(self, container: av.container.OutputContainer, source: Source, span: Span, found: Survey) -> Track:
         assert source.video is not None
         if self._mode is not CutMode.ENCODE:
+            if stores_no_pts(source.container, source.video):
+                raise UnfaithfulError("its container does not say when frames are shown")
             if not self._kind.carries(source.video):
                 raise UnfaithfulError(f"its container cannot carry {source.video.codec_context.name}")
             try:
@@ -158,7 +161,8 @@ class _Builder:
         pixel_format = source.video.codec_context.pix_fmt or "yuv420p"
         encoding = choose_encoding(pixel_format, self._crf, self._codec, webm=self._kind.webm)
         try:
-            return EncodeVideo(container, source.video, span, found, encoding=encoding, kind=self._kind)
+            no_pts = stores_no_pts(source.container, source.video)
+            return EncodeVideo(container, source.video, span, found, encoding=encoding, kind=self._kind, no_pts=no_pts)
         except ValueError as error:
             raise CutError(
                 f"{source.path.name}: {container.format.name} cannot carry {encoding.label}; choose another container."
@@ -201,7 +205,13 @@ class _Builder:
                 return copy_audio(container, stream, span, self._kind, self._first_sound.get(stream.index))
             except ValueError:
                 pass
-        return EncodeAudio(container, stream, span, self._kind.sound)
+        track = EncodeAudio(container, stream, span, self._kind.sound)
+        if self._mode is not CutMode.ENCODE:
+            codec = stream.codec_context.codec.canonical_name
+            self._notes.append(
+                f"track {stream.index} (audio, {codec}) re-encoded to {track.codec_name}: the container cannot carry it"
+            )
+        return track
 
     def _leave_out(self, stream: Stream, why: str) -> None:
         name = stream.codec_context.name if stream.codec_context is not None else "unknown codec"

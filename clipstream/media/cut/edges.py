@@ -59,6 +59,8 @@ class Edges(ABC):
 
     def __init__(self, stream: VideoStream) -> None:
         self.stream = stream
+        # Decoding may change it on the way, and then its packets need other parameter sets.
+        self._size_px = stream.codec_context.width, stream.codec_context.height
         self.extradata = stream.codec_context.extradata or b""
 
     def start(self) -> "EdgeRun":
@@ -96,7 +98,7 @@ class Edges(ABC):
         source = self.stream.codec_context
         encoder = av.CodecContext.create(self.encoder, "w")
         assert isinstance(encoder, VideoCodecContext)
-        encoder.width, encoder.height = source.width, source.height
+        encoder.width, encoder.height = self._size_px
         encoder.pix_fmt = (source.pix_fmt or "").replace("yuvj", "yuv")
         encoder.framerate = self._rate()
         encoder.time_base = 1 / self._rate()

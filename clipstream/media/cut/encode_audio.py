@@ -32,7 +32,11 @@ _TOLERANCE_S = Fraction(1, 50)
 
 
 class EncodeAudio(Track):
-    """A track of encoded sound, sample k of the clip at exactly k / rate seconds; gaps become silence."""
+    """A track of encoded sound, sample k of the clip at exactly k / rate seconds; gaps become silence.
+
+    Attributes:
+        codec_name: What it is encoded to, in words.
+    """
 
     def __init__(
         self, container: av.container.OutputContainer, source: AudioStream, span: Span, encoder: str = "aac"
@@ -55,6 +59,7 @@ class EncodeAudio(Track):
         stream.codec_context.time_base = Fraction(1, self._rate_hz)
         describe_track(stream, source)
         self._stream = stream
+        self.codec_name = _NAMES[encoder]
         self._length = round((span.end_s - span.zero_s) * self._rate_hz)
         self._written = 0
         self._next: int | None = None

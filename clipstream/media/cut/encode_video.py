@@ -25,7 +25,7 @@ __all__ = ["EncodeVideo"]
 
 
 class EncodeVideo(Track):
-    """The video track, every frame of the span encoded again with its own PTS."""
+    """The video track, every frame of the span encoded again with its own PTS, or DTS where the source has `no_pts`."""
 
     def __init__(
         self,
@@ -36,9 +36,11 @@ class EncodeVideo(Track):
         *,
         encoding: Encoding,
         kind: Carrier,
+        no_pts: bool = False,
     ) -> None:
         super().__init__(source.index, ready=False)
         self._errors = self._out_of_order = 0
+        self._no_pts = no_pts
         self._source, self._encoding, self._anchor = source, encoding, found.anchor
         self._decoder = source.codec_context
         self._base = time_base(source)
@@ -107,6 +109,8 @@ class EncodeVideo(Track):
 
     def _encode(self, frames: Iterable[VideoFrame]) -> Iterator[AnyPacket]:
         for frame in frames:
+            if self._no_pts:
+                frame.pts = frame.dts
             if frame.pts is None or not self._start <= frame.pts < self._end:
                 continue
             if self._held is not None and frame.pts <= cast("int", self._held.pts):

@@ -58,9 +58,11 @@ def join_clips(
     if not clips:
         raise CutError(f"{target.name}: there is no clip to join; name at least one.")
     looks = [_look(path) for path in clips]
-    with Source(clips[0]) as first, Output(target, metadata or {}) as output:
+    # A clip in which a track of sound lies outside does not have it; the reel has it all the same.
+    fullest = max(looks, key=lambda look: len(look.audio))
+    with Source(clips[0]) as first, Source(fullest.path) as sound, Output(target, metadata or {}) as output:
         output.container.set_chapters(_chapters(looks))
-        reel = _Reel(first, looks, output, carrier(target))
+        reel = _Reel(first, sound if len(fullest.audio) > len(first.audio) else first, looks, output, carrier(target))
         try:
             for look in looks:
                 with Source(look.path) as clip:
@@ -131,7 +133,7 @@ def _any_has(looks: Iterable[_Look], kind: str) -> bool:
 class _Reel:
     """The file that grows by one clip at a time."""
 
-    def __init__(self, first: Source, looks: Sequence[_Look], output: Output, kind: Carrier) -> None:
+    def __init__(self, first: Source, sound: Source, looks: Sequence[_Look], output: Output, kind: Carrier) -> None:
         self._first, self._kind = looks[0], kind
         self._writer = _RisingWriter(output)
         self._at_s = Fraction(0)
@@ -146,16 +148,20 @@ class _Reel:
             self._edges = make_edges(first.video)
             extradata = self._edges.extradata if self._edges else None
             self._video = add_copied_stream(output.container, first.video, extradata, kind.hevc_tag)
-        tracks = min(len(look.audio) for look in looks)
         span = Span(first.origin_s, first.origin_s + looks[0].length_s, first.origin_s)
-        sound = first_packets(first, first.audio[:tracks], span.start_s)
-        if any(len(look.audio) > tracks for look in looks):
-            self._left_out.append(f"{plural(tracks, 'track')} of sound kept: not all clips have more")
+        primed = first_packets(first, first.audio, span.start_s) if sound is first else {}
+        tracks = len(sound.audio)
+        self._left_out += [
+            f"{look.path.name} has {plural(len(look.audio), 'track')} of sound for {tracks}: the rest is silent there"
+            for look in looks
+            if len(look.audio) < tracks
+        ]
+        self._first_is_template = sound is first
         self._copied_audio: dict[int, CopyAudio] = {}
         self._encoded_audio: dict[int, EncodeAudio] = {}
-        for number, stream in enumerate(first.audio[:tracks]):
-            if all(look.audio[number] == looks[0].audio[number] for look in looks):
-                self._copied_audio[number] = copy_audio(output.container, stream, span, kind, sound.get(stream.index))
+        for number, stream in enumerate(sound.audio):
+            if len({look.audio[number] for look in looks if len(look.audio) > number}) == 1:
+                self._copied_audio[number] = copy_audio(output.container, stream, span, kind, primed.get(stream.index))
             else:
                 nothing = Span(Fraction(0), Fraction(0), Fraction(0))
                 self._encoded_audio[number] = EncodeAudio(output.container, stream, nothing, kind.sound)
@@ -178,11 +184,14 @@ class _Reel:
             tracks.append(video)
             self._encoded_clips += [] if alike else [look.path.name]
         streams = clip.audio
+        primed = not self._at_s and self._first_is_template
         for number, copied in self._copied_audio.items():
-            tracks.append(CopyAudio(copied.stream, streams[number], span) if self._at_s else copied)
+            if number < len(streams):
+                tracks.append(copied if primed else CopyAudio(copied.stream, streams[number], span))
         for number, track in self._encoded_audio.items():
-            track.follow(streams[number], span)
-            tracks.append(track)
+            if number < len(streams):
+                track.follow(streams[number], span)
+                tracks.append(track)
         run(
             clip,
             self._writer,

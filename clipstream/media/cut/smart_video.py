@@ -15,7 +15,7 @@ from clipstream.media.cut.edges import Edge, EdgeRun, Edges, UnfaithfulError
 from clipstream.media.cut.source import AnyPacket, Span, drain, time_base
 from clipstream.media.cut.survey import Survey, is_shown
 from clipstream.media.cut.timeline import Dated, clean_break, decoding_times, settled
-from clipstream.media.cut.tracks import Track
+from clipstream.media.cut.tracks import Track, plural
 
 __all__ = ["SmartVideo"]
 
@@ -80,7 +80,7 @@ class SmartVideo(Track):
         if not self._encoded:
             return "copied without loss"
         if not self.copied:
-            return f"re-encoded at the edges' quality ({self.frames} frames inside one group of pictures)"
+            return f"re-encoded at the edges' quality ({plural(self.frames, 'frame')} inside one group of pictures)"
         return f"copied without loss but for {self._encoded} of {self.frames} frames at the cuts"
 
     def feed(self, packet: AnyPacket) -> Iterator[AnyPacket]:
@@ -194,7 +194,7 @@ class SmartVideo(Track):
     def _take_copy(self, item: Dated) -> Iterator[AnyPacket]:
         if self._seam_pts is not None and item.pts < self._seam_pts:
             return
-        if item.packet.is_discard:
+        if item.packet.is_discard and item.pts < self._end:
             raise UnfaithfulError("the source hides some of its frames")
         if item.packet.is_keyframe:
             # Leading pictures of a keyframe are decoded from the one before.
