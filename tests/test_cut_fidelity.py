@@ -10,6 +10,7 @@ from cut_checks import check_pictures, check_sound, check_tracks
 from cut_factory import Kind, Track, ffmpeg_complaints, make_source
 
 from clipstream.media.cut import CopyCutter, EncodeCutter, SmartCutter
+from clipstream.media.cut.nal import read_parameter_sets, reference_frames
 from clipstream.media.cutting import ClipResult, ClipSpec, Cutter
 
 NTSC = Fraction(30_000, 1001)
@@ -231,3 +232,21 @@ def test_a_clip_that_cannot_be_cut_faithfully_is_encoded_whole_and_says_why(tmp_
     check_pictures(source, result, Fraction(1, 2), Fraction(2), 35)
     assert result.copied == 0
     assert any("re-encoded whole: nothing here encodes msmpeg4v3 again" in note for note in result.notes)
+
+
+@pytest.mark.parametrize("profile", ["baseline", "main", "high", "high422"])
+def test_h264_edges_have_the_profile_and_hold_as_many_frames_as_the_source(tmp_path: Path, profile: str) -> None:
+    kind = Kind(
+        profile,
+        options=(("profile", profile), ("x264-params", "ref=4:b-pyramid=strict")),
+        b_frames=0 if profile == "baseline" else 2,
+        pixel_format="yuv422p" if profile == "high422" else "yuv420p",
+        tracks=(),
+    )
+    result = cut(SmartCutter(), make_source(tmp_path / "source.mp4", kind), Fraction(1, 4), Fraction(2))
+    assert 0 < result.copied < result.frames
+    with av.open(str(result.path)) as container:
+        sets = read_parameter_sets("h264", container.streams.video[0].codec_context.extradata or b"")
+    source, edge = (unit for unit in sets.units if sets.nal_type(unit) == 7)
+    assert (edge[1], reference_frames(edge)) == (source[1], reference_frames(source))
+    assert (reference_frames(source) or 0) > 1

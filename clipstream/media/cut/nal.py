@@ -15,6 +15,7 @@ __all__ = [
     "escape",
     "read_parameter_sets",
     "read_ue",
+    "reference_frames",
     "replace_bits",
     "split_annex_b",
     "ue",
@@ -26,6 +27,8 @@ _ESCAPED = re.compile(rb"\x00\x00\x03(?=[\x00-\x03]|$)")
 _TO_ESCAPE = re.compile(rb"\x00\x00(?=[\x00-\x03])")
 _HVCC_ARRAYS = 22
 _VPS, _SPS, _PPS = 32, 33, 34
+_WITH_CHROMA = frozenset({44, 83, 86, 100, 110, 118, 122, 128, 138, 139, 244})
+"""Profiles of H.264 whose parameter sets tell the sampling of chroma and the depth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +197,36 @@ def read_ue(data: bytes, bit: int) -> int:
     value = int.from_bytes(data[bit // 8 : bit // 8 + 9].ljust(9, b"\x00"), "big") << bit % 8 & (1 << 72) - 1
     zeros = 72 - value.bit_length()
     return (value >> 71 - 2 * zeros) - 1
+
+
+def reference_frames(sps: bytes) -> int | None:
+    """Return how many frames of an H.264 stream others refer to at a time, at most (max_num_ref_frames, 7.3.2.1.1).
+
+    `None` where it stands behind something that is not read here.
+    """
+    payload, bit = unescape(sps), 32
+
+    def number() -> int:
+        nonlocal bit
+        value = read_ue(payload, bit)
+        bit += 2 * (value + 1).bit_length() - 1
+        return value
+
+    number()
+    if payload[1] in _WITH_CHROMA:
+        bit += number() == 3
+        number()
+        number()
+        if payload[(bit + 1) // 8] >> 7 - (bit + 1) % 8 & 1:
+            return None  # scaling lists
+        bit += 2
+    number()
+    order = number()
+    if order == 1:
+        return None
+    if order == 0:
+        number()
+    return number()
 
 
 def ue(value: int) -> str:
