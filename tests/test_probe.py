@@ -12,7 +12,8 @@ from media_factory import Sound, Video, even_times, make_clip, numbered, read_nu
 from numpy.typing import NDArray
 
 from clipstream.errors import InputError, InputNotFoundError, NoUsableStreamError, UnreadableMediaError
-from clipstream.media.probe import Orientation, fingerprint, media_origin, open_media, probe
+from clipstream.media.orientation import Orientation
+from clipstream.media.probe import fingerprint, media_origin, open_media, probe
 
 
 def test_a_file_is_described(tmp_path: Path) -> None:

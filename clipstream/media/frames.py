@@ -24,8 +24,9 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from clipstream.media.clock import TrackClock
+from clipstream.media.orientation import Orientation
 from clipstream.media.packets import can_seek, discard_others, next_packet
-from clipstream.media.probe import Orientation, choose_video, open_media, stores_no_pts
+from clipstream.media.probe import choose_video, open_media, stores_no_pts
 from clipstream.media.slices import FrameBatch, FrameRequest
 from clipstream.settings import Settings
 from clipstream.timing import SLICE_S, slice_start

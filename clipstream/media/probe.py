@@ -4,30 +4,25 @@ import hashlib
 import math
 import os
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TypeGuard, cast
+from typing import TypeGuard
 
 import av
 import av.container
 import av.error
-import numpy as np
 from av.audio.stream import AudioStream
-from av.sidedata.sidedata import SideData
-from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition, Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
-from numpy.typing import NDArray
 
 from clipstream.errors import InputNotFoundError, NoUsableStreamError, UnreadableMediaError
+from clipstream.media.orientation import Orientation
 
 __all__ = [
     "AudioInfo",
     "MediaInfo",
-    "Orientation",
     "VideoInfo",
     "choose_audio",
     "choose_video",
@@ -43,51 +38,6 @@ __all__ = [
 _NO_PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 _PROBED_PACKETS = 200
 _FINGERPRINT_BYTES = 64 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Orientation:
-    """How a stored picture becomes an upright one: transposed first, then its rows and columns reversed.
-
-    These are the eight right-angled cases of a display matrix; any other is rounded to the nearest.
-    """
-
-    transpose: bool = False
-    flip_rows: bool = False
-    flip_columns: bool = False
-
-    @classmethod
-    def of(cls, frame: VideoFrame) -> "Orientation":
-        """Read the display matrix of a decoded frame.
-
-        ISO/IEC 14496-12: a stored point (x, y) is shown at (a x + c y, b x + d y), y downwards; the matrix is stored as
-        a, b, u, c, d, v, …
-        """
-        for data in cast("Iterable[SideData]", frame.side_data):
-            if data.type is SideDataType.DISPLAYMATRIX:
-                a, b, _, c, d = (int(number) for number in np.frombuffer(bytes(data), np.int32, count=5))
-                if abs(b) > abs(a):
-                    return cls(transpose=True, flip_rows=b < 0, flip_columns=c < 0)
-                return cls(flip_rows=d < 0, flip_columns=a < 0)
-        return cls()
-
-    def upright(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return a view of a stored (H, W, …) picture as it is to be shown."""
-        if self.transpose:
-            picture = picture.swapaxes(0, 1)
-        return picture[:: -1 if self.flip_rows else 1, :: -1 if self.flip_columns else 1]
-
-    @property
-    def mirrored(self) -> bool:
-        """Whether left and right are exchanged."""
-        return self.transpose ^ self.flip_rows ^ self.flip_columns
-
-    @property
-    def rotation_deg(self) -> int:
-        """Degrees clockwise that the picture is turned, after it was mirrored left to right if it is."""
-        if self.transpose:
-            return 90 if self.flip_columns else 270
-        return 180 if self.flip_rows else 0
 
 
 @dataclass(frozen=True, slots=True)

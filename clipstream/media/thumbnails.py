@@ -13,7 +13,7 @@ from av.video.frame import VideoFrame
 
 from clipstream.errors import CutError
 from clipstream.media.cut.source import Source, time_base
-from clipstream.media.probe import Orientation
+from clipstream.media.orientation import Orientation
 
 __all__ = ["thumbnail_jpeg"]
 
