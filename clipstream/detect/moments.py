@@ -49,13 +49,13 @@ def find_moments(scores: NDArray[np.float64], hot: NDArray[np.bool_]) -> list[Mo
             continue
         alone = Moment(start, end, i, float(scores[i]))
         best = max(joined, key=lambda one: one.height, default=alone)
-        # Beyond a higher peak, what the lower one claims is behind it.
-        start = before.start if before in joined else max(start, before.end) if before else start
-        end = after.end if after in joined else min(end, after.start) if after else end
-        if len(joined) == 1:
-            start, end = (start, max(end, best.end)) if best is before else (min(start, best.start), end)
+        # What a lower peak claims behind the higher one, or inside another moment, is not its own.
+        if before:
+            start = before.start if before in joined else max(start, before.end)
+        if after:
+            end = after.end if after in joined else min(end, after.start)
         found = [one for one in found if one not in joined]
-        found.append(replace(best, start=start, end=end))
+        found.append(replace(best, start=min(start, best.start), end=max(end, best.end)))
     return sorted(found)
 
 
