@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import cast
 
 from clipstream.errors import FeatureUnavailableError, UsageError
-from clipstream.features.base import Feature, FeatureInfo
+from clipstream.features.base import AnyFeature, FeatureInfo
 from clipstream.media.slices import MediaNeeds
 from clipstream.settings import Settings
 
@@ -27,7 +27,7 @@ class Selection:
         infos: The same features as plain data, with the weights of this run.
     """
 
-    features: tuple[Feature, ...]
+    features: tuple[AnyFeature, ...]
     left_out: tuple[tuple[str, str], ...]
     infos: tuple[FeatureInfo, ...]
 
@@ -86,9 +86,9 @@ def _entry_points() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
 
 
-def _create(name: str, settings: Settings) -> Feature:
+def _create(name: str, settings: Settings) -> AnyFeature:
     if name in _built_in():
         create = importlib.import_module(f"clipstream.features.{name}").create
     else:
         create = _entry_points()[name].load()
-    return cast("Feature", create(settings))
+    return cast("AnyFeature", create(settings))

@@ -179,7 +179,7 @@ class FrameReader:
         context.thread_type = "AUTO"
         if self._skips:
             context.skip_frame = "NONREF"
-        if all(request.max_side_px <= _SMALL_PX for request in self._requests):
+        if all(request.side_px <= _SMALL_PX for request in self._requests):
             context.options = {"skip_loop_filter": "all"}
         self._samplers = [_Sampler(request, stream, self._origin_s) for request in self._requests]
         self._packets = self._container.demux(stream)
@@ -347,7 +347,7 @@ class _Sampler:
     def _reduce(self, frame: VideoFrame) -> Pixels:
         if self._orientation is None:
             self._orientation = Orientation.of(frame)
-            self._size_px = _fitted(self._stream, frame, self.request.max_side_px)
+            self._size_px = _fitted(self._stream, frame, self.request)
         width_px, height_px = self._size_px
         small = self._reformatter.reformat(
             frame, width_px, height_px, self.request.pixel_format, interpolation=Interpolation.AREA, threads=1
@@ -361,10 +361,12 @@ class _Sampler:
         return (height_px, width_px, 3) if self.request.pixel_format == "bgr24" else (height_px, width_px)
 
 
-def _fitted(stream: VideoStream, frame: VideoFrame, max_side_px: int) -> tuple[int, int]:
-    """Return the stored width and height at which the longer side, as shown, is `max_side_px`."""
+def _fitted(stream: VideoStream, frame: VideoFrame, request: FrameRequest) -> tuple[int, int]:
+    """Return the stored width and height at which the side that counts, as shown, is `side_px`."""
     context = stream.codec_context
     aspect = Fraction(context.width or frame.width, context.height or frame.height)
     aspect *= stream.sample_aspect_ratio or 1
-    shorter_px = max(2, 2 * math.floor(max_side_px * min(aspect, 1 / aspect) / 2 + Fraction(1, 2)))
-    return (max_side_px, shorter_px) if aspect >= 1 else (shorter_px, max_side_px)
+    longer = max(aspect, 1 / aspect)
+    other_px = max(2, 2 * math.floor(request.side_px * (longer if request.covers else 1 / longer) / 2 + Fraction(1, 2)))
+    wide = (aspect >= 1) != request.covers
+    return (request.side_px, other_px) if wide else (other_px, request.side_px)
