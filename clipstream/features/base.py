@@ -55,6 +55,9 @@ class FeatureInfo:
 class Feature(Protocol):
     """Turns slices into numbers, each for itself.
 
+    One that runs a model also has an attribute `slices_at_once`: how many slices it gains from having in one batch. It
+    is 1 on a CPU, where more gain nothing. The next slices are then decoded while it runs.
+
     Stateless: what it says of a slice depends on that slice and its lead alone, so that a resumed stream, a second
     worker or another batch size changes nothing.
 
@@ -113,7 +116,8 @@ class FollowingFeature(Protocol):
 
     Seeing is divided from remembering. `observe` does the work where the frames are, for any slices in any company, and
     keeps nothing; a follower for each stream, whose memory is saved with the run, makes the numbers of what was
-    observed. So a resumed stream, a second worker or another batch size changes nothing.
+    observed. So a resumed stream, a second worker or another batch size changes nothing. One that runs a model has
+    `slices_at_once`, as a `Feature` has.
 
     Attributes:
         name: As of `Feature`; the same for the others.

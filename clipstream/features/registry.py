@@ -32,6 +32,16 @@ class Selection:
     infos: tuple[FeatureInfo, ...]
 
     @property
+    def slices_ahead(self) -> int:
+        """Slices worth having ready while a model runs on others; 0 if no feature runs a model."""
+        return max((2 * getattr(feature, "slices_at_once", 0) for feature in self.features), default=0)
+
+    @property
+    def streams_at_once(self) -> int:
+        """Streams that a worker should read at a time, so that models see larger batches where they gain from it."""
+        return max((min(getattr(feature, "slices_at_once", 1), 4) for feature in self.features), default=1)
+
+    @property
     def needs(self) -> MediaNeeds:
         """What all features together want of a slice."""
         requests = dict.fromkeys(request for feature in self.features for request in feature.needs.frames)
