@@ -68,6 +68,7 @@ class Extractor:
                 frames=item.frame_count,
                 errors=item.errors + failed,
                 observed=tuple(seen[i].light for seen in observed),
+                live=item.live,
             )
             for i, item in enumerate(slices)
         ]
@@ -136,4 +137,4 @@ def follows(feature: AnyFeature) -> TypeGuard[FollowingFeature]:
 
 
 def _end(item: Slice) -> Row:
-    return Row(item.stream, item.n, b"", item.frame_count, item.errors, item.end)
+    return Row(item.stream, item.n, b"", item.frame_count, item.errors, item.end, live=item.live)

@@ -24,6 +24,7 @@ class Row:
         errors: Packets, frames or feature calls that failed in it.
         end: Set on the one row that follows the last slice; its values are empty.
         observed: What each following feature saw, in order; empty once their followers have made numbers of it.
+        live: Whether the stream is a live one, which may leave slices out.
     """
 
     stream: str
@@ -33,6 +34,7 @@ class Row:
     errors: int = 0
     end: StreamEnd | None = None
     observed: tuple[bytes, ...] = ()
+    live: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,7 @@ class StreamSummary:
         intervals: The highlights in order of time, ranked.
         errors: Packets, frames and feature calls that failed.
         end: How the stream ended.
+        first: Number of the slice that the first row is of; what lies before is forgotten, of a live stream.
         explanation: One sentence when there is no highlight: why not.
     """
 
@@ -143,4 +146,5 @@ class StreamSummary:
     intervals: tuple[Interval, ...]
     errors: int
     end: StreamEnd
+    first: int = 0
     explanation: str | None = None

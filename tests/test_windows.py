@@ -66,12 +66,21 @@ def test_a_replayed_row_is_not_counted_twice() -> None:
     assert (window.frames, window.means) == (2, (0.5,))
 
 
-def test_a_gap_in_the_rows_leaves_windows_without_numbers_not_wrong_ones() -> None:
+def test_a_window_that_a_gap_empties_is_left_out_and_one_it_touches_is_not() -> None:
     windows = Windows(WindowGrid(2, 2), 1)
     windows.push(row(0, 1.0))
-    seen = windows.push(row(6, 1.0))
-    assert [window.start_s for window in seen] == [0, 1, 2]
-    assert np.isnan(seen[1].means[0])
+    seen = [*windows.push(row(7, 3.0)), *windows.push(row(10, 1.0))]
+    assert [window.start_s for window in seen] == [0, 3]
+    assert [window.means for window in seen] == [(1.0,), (3.0,)]
+
+
+def test_a_week_without_rows_costs_nothing() -> None:
+    windows = Windows(WindowGrid.of_seconds(5, 3), 1)
+    windows.push(row(0, 1.0))
+    week = 7 * 24 * 7200
+    assert len(windows.push(row(week, 1.0))) == 1
+    later = [window for n in range(week + 1, week + 30) for window in windows.push(row(n, 1.0))]
+    assert later[0].end_s > Fraction(week, 2) >= later[0].start_s
 
 
 grids = st.tuples(st.integers(1, 24), st.integers(1, 24)).filter(lambda pair: pair[1] <= pair[0])

@@ -99,13 +99,18 @@ class _WindowsLogic(StatefulBatchLogic[Row, Row | Window, tuple[FollowingState, 
 
 class _PeaksLogic(StatefulBatchLogic[Row | Window, Interval | StreamSummary, DetectorState]):
     def __init__(self, settings: Settings, infos: Sequence[FeatureInfo], state: DetectorState | None) -> None:
-        self._detector = detector_for(settings, infos, state)
+        self._settings, self._infos = settings, infos
+        self._detector = detector_for(settings, infos, state) if state else None
 
     def on_batch(self, values: list[Row | Window]) -> tuple[Iterable[Interval | StreamSummary], bool]:
+        if self._detector is None:  # the first row tells what kind of stream it is
+            live = any(isinstance(item, Row) and item.live for item in values)
+            self._detector = detector_for(self._settings, self._infos, live=live)
         found = [result for item in values for result in self._detector.push(item)]
         return found, any(isinstance(result, StreamSummary) for result in found)
 
     def snapshot(self) -> DetectorState:
+        assert self._detector is not None, "a snapshot follows a batch"
         return self._detector.state()
 
 

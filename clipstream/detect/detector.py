@@ -41,18 +41,27 @@ WARM_UP_S = 10.0
 """A running policy says nothing before it has seen this much: it would not know what is usual."""
 
 
+_LATELY_ROWS = 120
+"""The last minute: a moment of half of it does not move its median."""
+
+_REMEMBERED_INTERVALS = 100
+"""Of a live stream's highlights, for its summary; where they were written, all are listed."""
+
+
 @dataclass(frozen=True, slots=True)
 class DetectorState:
     """Snapshot of a detector.
 
     Attributes:
-        rows: The signals of every slice so far.
-        windows: First and past-the-end slice of every window so far.
+        rows: The signals of every slice so far; of a live stream, those within the horizon.
+        windows: First and past-the-end slice of every window of those rows.
         judged: Under a running policy, score, noticeable score and feature scores of the rows already judged.
         threshold: Under a running policy, what the last window had to reach.
         errors: Errors counted so far.
         decided: Rows up to here belong to highlights that were given out, or to the quiet after them.
-        intervals: The highlights that were given out.
+        intervals: The highlights that were given out; of a live stream, the last ones.
+        numbered: How many were.
+        live: Whether the stream is a live one.
     """
 
     rows: PackedState = EMPTY
@@ -62,6 +71,8 @@ class DetectorState:
     errors: int = 0
     decided: int = 0
     intervals: tuple[Interval, ...] = ()
+    numbered: int = 0
+    live: bool = False
 
 
 class Detector(Protocol):
@@ -76,26 +87,32 @@ class Detector(Protocol):
         ...
 
 
-def detector_for(settings: Settings, features: Sequence[FeatureInfo], state: DetectorState | None = None) -> Detector:
-    """Return the detector for the policy in `settings`, going on from `state` if there is one."""
-    kind = RunningDetector if settings.policy == "running" else WholeDetector
+def detector_for(
+    settings: Settings, features: Sequence[FeatureInfo], state: DetectorState | None = None, *, live: bool = False
+) -> Detector:
+    """Return the detector for the policy in `settings`, going on from `state` if there is one.
+
+    A live stream has no end to wait for: its policy is the running one, and it forgets what lies behind its horizon.
+    """
+    state = state or DetectorState(live=live)
+    kind = RunningDetector if settings.policy == "running" or state.live else WholeDetector
     return kind(settings, features, state)
 
 
 class _Judge:
     """What both policies do: keep rows, score them, find moments, make intervals."""
 
-    def __init__(self, settings: Settings, features: Sequence[FeatureInfo], state: DetectorState | None = None) -> None:
-        state = state or DetectorState()
+    def __init__(self, settings: Settings, features: Sequence[FeatureInfo], state: DetectorState) -> None:
+        self._live = state.live
         self._settings, self._features = settings, tuple(features)
         self._stream = ""  # the rows tell
         signals = [signal for feature in features for signal in feature.signals]
         self._boundaries = [column for column, signal in enumerate(signals) if signal.boundary]
         self._rows = PackedTable(len(signals), state.rows)
-        self._windows = PackedTable(2, state.windows)
+        self._windows = PackedTable(2, state.windows, np.float64)
         self._judged = PackedTable(2 + len(features), state.judged)
         self._threshold_now, self._errors = state.threshold, state.errors
-        self._decided, self._intervals = state.decided, list(state.intervals)
+        self._decided, self._intervals, self._numbered = state.decided, list(state.intervals), state.numbered
         self._window_rows = _rows(settings.window_s)
         self._gap_rows = int(settings.merge_gap_s / SLICE_S)
         self._rules = LengthRules(
@@ -115,6 +132,7 @@ class _Judge:
         self._errors += item.errors
         if item.end is not None:
             return self._finish(item.end)
+        self._pass_over(item.n)
         self._rows.append(item.values)
         return self._decide()
 
@@ -127,7 +145,12 @@ class _Judge:
             self._errors,
             self._decided,
             tuple(self._intervals),
+            self._numbered,
+            self._live,
         )
+
+    def _pass_over(self, n: int) -> None:
+        """Come to row `n`; what a live stream did not give is missing."""
 
     def _decide(self) -> list[Found]:
         raise NotImplementedError
@@ -137,9 +160,12 @@ class _Judge:
 
     def _score(self, values: NDArray[np.float32]) -> tuple[Usual, Scores]:
         values = spread_lasting(values, self._features)
-        usual = usual_levels(values, self._features)
+        usual = self._usual(values)
         rows = self._settings.smoothing_s / float(SLICE_S)
         return usual, score_rows(values, self._features, usual, self._settings.smoothing, rows)
+
+    def _usual(self, values: NDArray[np.float32]) -> Usual:
+        return usual_levels(values, self._features)
 
     def _window_scores(self, smoothed: NDArray[np.float64], first: int = 0) -> NDArray[np.float64]:
         """Score the windows that begin at row `first` or later; `smoothed[0]` is that row.
@@ -147,12 +173,15 @@ class _Judge:
         A tail shorter than a window is scored with the rows before it that make it one: the better half of a few rows
         would set a threshold that no whole window could reach.
         """
-        spans = self._windows.array().astype(np.int64) - first
-        spans = spans[spans[:, 0] >= 0]
+        spans = self._known_windows(first).astype(np.int64) - first
         window = min(self._window_rows, len(smoothed))
         if not len(spans) or not window:
             return np.zeros(len(spans))
         return best_half_means(smoothed, window)[np.maximum(spans[:, 1] - window, 0)]
+
+    def _known_windows(self, first: int) -> NDArray[np.float64]:
+        windows = self._windows.array().astype(np.float64)
+        return windows[windows[:, 0] >= first]
 
     def _threshold(self, window_scores: NDArray[np.float64]) -> float:
         percentile = self._settings.percentile
@@ -169,9 +198,9 @@ class _Judge:
         return ranked(moments, scores.smoothed[begin:], self._window_rows)
 
     def _cuts_ms(self) -> list[int]:
-        values = self._rows.array()
+        values, first = self._rows.array(), self._rows.first
         return sorted(
-            to_ms(slice_start(int(n))) + round(1000 * float(values[n, column]))
+            to_ms(slice_start(first + int(n))) + round(1000 * float(values[n, column]))
             for column in self._boundaries
             for n in np.flatnonzero(~np.isnan(values[:, column]))
         )
@@ -180,7 +209,7 @@ class _Judge:
         """Sum up; `scored` is (T, 2 + F) as in `DetectorState.judged`."""
         ranks = sorted(self._intervals, key=lambda one: (-one.score, -one.peak_score, one.start_ms))
         ranked = [replace(interval, rank=ranks.index(interval) + 1) for interval in self._intervals]
-        window_scores = self._window_scores(scored[:, 0].astype(np.float64))
+        window_scores = self._window_scores(scored[:, 0].astype(np.float64), self._rows.first)
         noticeable = scored[:, 1].astype(np.float64)
         window = min(self._window_rows, len(noticeable))
         best = float(best_half_means(noticeable, window).max()) if window else 0.0
@@ -193,12 +222,13 @@ class _Judge:
             scores=scored[:, 0].copy(),
             noticeable=scored[:, 1].copy(),
             window_scores=window_scores.astype(np.float32),
-            window_spans_s=self._windows.array().astype(np.float64) * float(SLICE_S),
+            window_spans_s=self._known_windows(self._rows.first) * float(SLICE_S),
             threshold=threshold,
             floor=self._settings.floor,
             intervals=tuple(ranked),
             errors=self._errors,
             end=end,
+            first=self._rows.first,
             explanation=None if ranked else explain_none(best, self._settings.floor, measured=not missing),
         )
 
@@ -243,10 +273,11 @@ class RunningDetector(_Judge):
     """Decides as the stream runs, measuring every moment against a trailing horizon.
 
     A moment is given out once the score has stayed down for as long as would have merged it with another, which is
-    within one hop of its end, or when it has lasted for the longest clip.
+    within one hop of its end, or when it has lasted for the longest clip. A live stream may have gaps: what is missing
+    in them is as usual, and after one that is longer than the horizon it warms up again.
     """
 
-    def __init__(self, settings: Settings, features: Sequence[FeatureInfo], state: DetectorState | None = None) -> None:
+    def __init__(self, settings: Settings, features: Sequence[FeatureInfo], state: DetectorState) -> None:
         super().__init__(settings, features, state)
         self._horizon_rows = _rows(settings.horizon_s)
         # Smoothing still changes a row's score for as long as its kernel reaches ahead.
@@ -259,19 +290,48 @@ class RunningDetector(_Judge):
         self._wait_rows = max(self._quiet_rows, math.ceil(needed_s / SLICE_S))
         self._longest_rows = max(_rows(settings.max_length_s), 1)
 
+    def _usual(self, values: NDArray[np.float32]) -> Usual:
+        # What rises slowly, as at dawn, is no moment: that stands above its last minute too.
+        usual = usual_levels(values, self._features)
+        lately = usual_levels(values[-_LATELY_ROWS:], self._features).median
+        falling = np.array([signal.weight < 0 for feature in self._features for signal in feature.signals])
+        median = np.where(falling, np.minimum(usual.median, lately), np.maximum(usual.median, lately))
+        return replace(usual, median=median)
+
     def _decide(self) -> list[Found]:
-        return self._given_out(ended=None)
+        found = self._given_out(ended=None)
+        if self._live:
+            self._forget()
+        return found
+
+    def _pass_over(self, n: int) -> None:
+        if n == len(self._rows):
+            return
+        if not len(self._rows.array()) or n - len(self._rows) > self._horizon_rows:
+            for table in (self._rows, self._judged):
+                table.skip_to(n)
+            self._windows.skip_to(len(self._windows))
+        missing = np.full(sum(len(feature.signals) for feature in self._features), np.nan, np.float32).tobytes()
+        while len(self._rows) < n:
+            self._rows.append(missing)
+
+    def _forget(self) -> None:
+        before = len(self._rows) - self._horizon_rows - self._longest_rows
+        for table in (self._rows, self._judged):
+            table.forget(before)
+        self._windows.forget(self._windows.first + int((self._windows.array()[:, 0] < self._rows.first).sum()))
+        del self._intervals[:-_REMEMBERED_INTERVALS]
 
     def _finish(self, end: StreamEnd) -> list[Found]:
         found = self._given_out(ended=end) if len(self._rows) else []
         return [*found, self._summary(end, self._judged.array(), self._threshold_now)]
 
     def _given_out(self, ended: StreamEnd | None) -> list[Found]:
-        first = max(len(self._rows) - self._horizon_rows, 0)
-        usual, scores = self._score(self._rows.array()[first:])
+        first = max(len(self._rows) - self._horizon_rows, self._rows.first)
+        usual, scores = self._score(self._rows.array()[first - self._rows.first :])
         threshold = self._threshold_now = self._threshold(self._window_scores(scores.smoothed, first))
         self._keep_judged(scores, first, ended=ended is not None)
-        if len(self._rows) * SLICE_S < WARM_UP_S and ended is None:
+        if (len(self._rows) - first) * SLICE_S < WARM_UP_S and ended is None:
             return []
         begin = max(self._decided, first)
         found: list[Found] = []
@@ -294,7 +354,8 @@ class RunningDetector(_Judge):
         candidate = behind(extend(moment, self._rules, limit_ms, self._cuts_ms()), earliest_ms, self._rules, limit_ms)
         if candidate is None:
             return []
-        interval = self._interval(candidate, len(self._intervals) + 1, usual, scores, first)
+        self._numbered += 1
+        interval = self._interval(candidate, self._numbered, usual, scores, first)
         self._intervals.append(interval)
         return [interval]
 

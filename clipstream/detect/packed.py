@@ -1,62 +1,84 @@
-"""An append-only table of numbers that is cheap to keep, to read as an array, and to snapshot."""
+"""A table of numbers that grows at its end, may forget its beginning, and is cheap to keep, to read and to snapshot."""
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 __all__ = ["EMPTY", "PackedState", "PackedTable"]
 
-_BLOCK_ROWS = 1024
+_BLOCK_ROWS = 256
 
 
 @dataclass(frozen=True, slots=True)
 class PackedState:
-    """Snapshot of a `PackedTable`: blocks of rows that never change again, and the rows after them."""
+    """Snapshot of a `PackedTable`: the rows it forgot, blocks that never change again, and the rows after them."""
 
     blocks: tuple[bytes, ...] = ()
     rest: bytes = b""
+    forgotten: int = 0
 
 
 EMPTY = PackedState()
 
 
 class PackedTable:
-    """Rows of `columns` float32 numbers.
+    """Rows of `columns` numbers, float32 unless said otherwise.
 
     >>> table = PackedTable(2)
     >>> table.append([1.0, 2.0])
     >>> table.array()
     array([[1., 2.]], dtype=float32)
+
+    Attributes:
+        first: Number of the first row that is kept; those before are forgotten.
     """
 
-    def __init__(self, columns: int, state: PackedState | None = None) -> None:
-        state = state or PackedState()
-        self._columns = columns
+    def __init__(self, columns: int, state: PackedState | None = None, dtype: DTypeLike = np.float32) -> None:
+        state = state or EMPTY
+        self.first = state.forgotten
+        self._dtype = np.dtype(dtype)
         self._blocks = list(state.blocks)
         before = b"".join((*state.blocks, state.rest))
-        self._length = len(before) // (4 * columns) if columns else 0
-        self._data = np.empty((max(2 * self._length, _BLOCK_ROWS), columns), np.float32)
-        self._data[: self._length] = np.frombuffer(before, np.float32).reshape(self._length, columns)
+        self._kept = len(before) // (self._dtype.itemsize * columns) if columns else 0
+        self._data = np.empty((max(2 * self._kept, _BLOCK_ROWS), columns), self._dtype)
+        self._data[: self._kept] = np.frombuffer(before, self._dtype).reshape(self._kept, columns)
 
     def __len__(self) -> int:
-        return self._length
+        """Return how many rows there were, forgotten ones too."""
+        return self.first + self._kept
 
     def append(self, row: bytes | list[float] | NDArray[np.float64]) -> None:
-        """Add a row, given as numbers or as their float32 bytes."""
-        if self._length == len(self._data):
+        """Add a row, given as numbers or as their bytes."""
+        if self._kept == len(self._data):
             self._data = np.concatenate((self._data, np.empty_like(self._data)))
-        self._data[self._length] = np.frombuffer(row, np.float32) if isinstance(row, bytes) else row
-        self._length += 1
+        self._data[self._kept] = np.frombuffer(row, self._dtype) if isinstance(row, bytes) else row
+        self._kept += 1
 
     def array(self) -> NDArray[np.float32]:
-        """Return all rows, (T, columns); a view that must not be written to."""
-        return self._data[: self._length]
+        """Return the rows that are kept, (T, columns); a view that must not be written to."""
+        return self._data[: self._kept]
+
+    def forget(self, before: int) -> None:
+        """Forget rows before number `before`, as far as whole blocks of them are there to be forgotten."""
+        blocks = (min(before, len(self)) - self.first) // _BLOCK_ROWS
+        if blocks > 0:
+            self.state()  # makes the blocks
+            del self._blocks[:blocks]
+            rows = blocks * _BLOCK_ROWS
+            self._data = self._data[rows:].copy()
+            self.first += rows
+            self._kept -= rows
+
+    def skip_to(self, number: int) -> None:
+        """Forget everything; the next row has this number."""
+        self.first, self._kept = number, 0
+        self._blocks.clear()
 
     def state(self) -> PackedState:
         """Return an immutable copy; full blocks are shared with earlier ones."""
-        while (len(self._blocks) + 1) * _BLOCK_ROWS <= self._length:
+        while (len(self._blocks) + 1) * _BLOCK_ROWS <= self._kept:
             first = len(self._blocks) * _BLOCK_ROWS
             self._blocks.append(self._data[first : first + _BLOCK_ROWS].tobytes())
-        rest = self._data[len(self._blocks) * _BLOCK_ROWS : self._length].tobytes()
-        return PackedState(tuple(self._blocks), rest)
+        rest = self._data[len(self._blocks) * _BLOCK_ROWS : self._kept].tobytes()
+        return PackedState(tuple(self._blocks), rest, self.first)

@@ -83,7 +83,8 @@ class WindowsState:
 class Windows:
     """Turns the rows of one stream into windows, each given out with the first row past its end.
 
-    Rows come in order of `n`. A row that is older than one already seen is a replay and is ignored.
+    Rows come in order of `n`. A row that is older than one already seen is a replay and is ignored. A live stream may
+    leave rows out; windows without any are not given out.
     """
 
     def __init__(self, grid: WindowGrid, signals: int, state: WindowsState | None = None) -> None:
@@ -111,6 +112,9 @@ class Windows:
     def _close(self, until: int) -> list[Window]:
         complete = []
         while self._k * self._grid.hop + self._grid.length <= until:
+            if not self._panes:  # a gap: on to the first window that may hold the next row
+                self._k = max((until - self._grid.length) // self._grid.hop + 1, self._k)
+                break
             complete.append(self._window(self._k * self._grid.hop + self._grid.length))
             self._k += 1
             self._forget()

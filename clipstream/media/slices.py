@@ -99,6 +99,7 @@ class Slice:
         frame_count: Video frames decoded in this slice, whatever was asked.
         errors: Packets or frames in this slice that could not be decoded.
         end: Set on the one empty slice that follows the last.
+        live: Whether the stream is a live one, whose slices may have gaps between them.
     """
 
     stream: str
@@ -108,6 +109,7 @@ class Slice:
     frame_count: int = 0
     errors: int = 0
     end: StreamEnd | None = None
+    live: bool = False
 
     @property
     def start_s(self) -> Fraction:
