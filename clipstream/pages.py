@@ -37,7 +37,8 @@ preset: `--preset sports --pose-fps 5` is sports with fewer poses. Weights are s
 other features that take part. With `--top` or `--target-duration`, which already say how much is wanted, the percentile
 of a preset does not apply.
 
-The presets are TOML files in `clipstream/presets/`; a copy given with `--config` is a preset of your own."""
+The presets are TOML files in `clipstream/presets/`; a copy given with `--config` is a preset of your own. In
+Python, `Settings.from_mapping({"preset": "sports", "top": 5})` applies one."""
 
 
 def options_page() -> str:
