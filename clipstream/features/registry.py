@@ -62,7 +62,8 @@ def select_features(settings: Settings) -> Selection:
         FeatureUnavailableError: A feature that was named lacks its weights or library.
     """
     names = feature_names()
-    for name in (*settings.features, *settings.weights):
+    weighed = [name for name in settings.weights if name not in settings.preset_weights]
+    for name in (*settings.features, *weighed):
         if name not in names:
             raise UsageError(f"there is no feature {name!r}; installed are {', '.join(names)}.")
     features, left_out = [], []
