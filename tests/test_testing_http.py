@@ -8,6 +8,7 @@ from pathlib import Path
 
 import av
 import av.error
+import numpy as np
 import pytest
 
 from clipstream.testing import HttpServer, Sound, Video, even_times, make_clip, numbered, read_number
@@ -61,8 +62,8 @@ def watch(url: str, then: Callable[[], object] | None = None, *, after: int = 1,
     with av.open(url, timeout=timeout_s) as container:
         seen.duration = container.duration
         for frame in container.decode(video=0):
-            seen.numbers.append(read_number(frame.to_ndarray(format="gray")))
-            seen.times_s.append((frame.pts or 0) * Fraction(frame.time_base))
+            seen.numbers.append(read_number(np.asarray(frame.to_ndarray(format="gray"), np.uint8)))
+            seen.times_s.append((frame.pts or 0) * (frame.time_base or Fraction(0)))
             if len(seen.numbers) == after and then is not None:
                 then()
     return seen

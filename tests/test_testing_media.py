@@ -19,7 +19,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_picture_of_a_scene_carries_its_number(scene: Path) -> None:
     with av.open(str(scene)) as container:
-        pictures = [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
+        pictures = [np.asarray(frame.to_ndarray(format="gray"), np.uint8) for frame in container.decode(video=0)]
     assert [read_number(picture) for picture in pictures] == list(range(30))
     moved = np.array([np.abs(b[60:130].astype(int) - a[60:130]).mean() for a, b in pairwise(pictures)])
     assert moved[10:19].min() > 4 * moved[:9].max()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import av
 import av.error
+import numpy as np
 import pytest
 
 from clipstream.errors import NoUsableStreamError
@@ -90,8 +91,10 @@ def watch(
                 continue
             for frame in frames:
                 assert isinstance(frame, av.VideoFrame)
-                seen.numbers.append(read_number(frame.to_ndarray(format="gray")))
-                seen.times_s.append(None if frame.pts is None else frame.pts * Fraction(frame.time_base))
+                seen.numbers.append(read_number(np.asarray(frame.to_ndarray(format="gray"), np.uint8)))
+                seen.times_s.append(
+                    None if frame.pts is None or frame.time_base is None else frame.pts * frame.time_base
+                )
                 seen.widths_px.append(frame.width)
                 if len(seen.numbers) == after and then is not None:
                     then()
@@ -282,7 +285,12 @@ def test_corrupt_hevc_is_left_out_without_an_error(clips: Clips) -> None:
 
 def test_slow_sending_stretches_the_world_and_not_the_stream(server: RtspServer) -> None:
     changed: list[int] = []
-    seen = watch(server.url, 40, lambda: (server.slow(4), changed.append(len(server.sent))))
+
+    def slow() -> None:
+        server.slow(4)
+        changed.append(len(server.sent))
+
+    seen = watch(server.url, 40, slow)
     assert set(steps_s(seen)) == {Fraction(1, RATE_HZ)}
     first, *_, last = server.sent[changed[0] + 1 :]
     assert (last.at_s - first.at_s) * SPEED / 4 == pytest.approx(float(last.stream_pts_s - first.stream_pts_s), abs=0.2)

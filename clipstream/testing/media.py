@@ -34,7 +34,7 @@ __all__ = [
 
 VIDEO_TIME_BASE = Fraction(1, 90_000)
 _BITS = 16
-_DARK, _LIGHT = 40, 216
+_MIDDLE, _CONTRAST = 128, 88
 
 _Packet: TypeAlias = "av.packet.Packet[av.stream.Stream]"
 Draw = Callable[[int], NDArray[np.uint8]]
@@ -46,11 +46,16 @@ def numbered(index: int, width_px: int = 320, height_px: int = 180) -> NDArray[n
     return burn(np.full((height_px, width_px, 3), 128, np.uint8), index)
 
 
-def burn(picture: NDArray[np.uint8], index: int) -> NDArray[np.uint8]:
-    """Write `index` into the top eighth of a (H, W, 3) picture, most significant bit first, and return it."""
+def burn(picture: NDArray[np.uint8], index: int, contrast: int = _CONTRAST) -> NDArray[np.uint8]:
+    """Write `index` into the top eighth of a (H, W, 3) picture, most significant bit first, and return it.
+
+    Its blocks are `contrast` grey levels below and above the middle.
+    """
     edges = np.linspace(0, picture.shape[1], _BITS + 1).round().astype(int)
     for bit, (left, right) in enumerate(pairwise(edges)):
-        picture[: picture.shape[0] // 8, left:right] = _LIGHT if index >> (_BITS - 1 - bit) & 1 else _DARK
+        picture[: picture.shape[0] // 8, left:right] = _MIDDLE + (
+            contrast if index >> (_BITS - 1 - bit) & 1 else -contrast
+        )
     return picture
 
 
@@ -60,7 +65,7 @@ def read_number(picture: NDArray[np.uint8]) -> int:
     height, width = grey.shape
     row = grey[height // 32 : max(height // 32 + 1, height // 10)].mean(axis=0)
     centres = ((np.arange(_BITS) + 0.5) * width / _BITS).astype(int)
-    return int("".join("1" if row[centre] > 128 else "0" for centre in centres), 2)
+    return int("".join("1" if row[centre] > _MIDDLE else "0" for centre in centres), 2)
 
 
 def even_times(count: int, rate_hz: Fraction | int = 30, start_s: Fraction | int = 0) -> tuple[Fraction, ...]:

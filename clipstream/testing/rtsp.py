@@ -165,6 +165,7 @@ class RtspServer(LoopbackServer):
 
     def _number_client(self) -> int:
         self._clients += 1
+        self._notify()
         return self._clients
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

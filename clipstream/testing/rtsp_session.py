@@ -125,6 +125,8 @@ class RtspSession:
 
     def stop(self) -> None:
         """Close the connection."""
+        if self._playing is not None:
+            self._playing.cancel()
         self._writer.close()
 
     def _answer(self, request: Request) -> bytes:
@@ -132,9 +134,11 @@ class RtspSession:
             return answer(request, Public=_METHODS)
         if self._guard is not None and not self._guard.lets_in(request):
             return answer(request, 401, WWW_Authenticate=self._guard.challenge)
-        path, _, track = request.path.partition("/track")
-        camera = self._cameras.get(path)
-        return answer(request, 404) if camera is None else self._answer_of(camera, request, int(track or 0))
+        path, track = re.sub(r"/track\d+$", "", request.path), re.search(r"/track(\d+)$", request.path)
+        camera, index = self._cameras.get(path), int(track[1]) if track else 0
+        if camera is None or index >= len(camera.programme.tracks):
+            return answer(request, 404)
+        return self._answer_of(camera, request, index)
 
     def _answer_of(self, camera: Camera, request: Request, track: int) -> bytes:
         match request.method:
@@ -164,11 +168,11 @@ class RtspSession:
         return answer(request, Transport=agreed, Session=f"{_SESSION};timeout=60")
 
     async def _play(self, camera: Camera) -> None:
-        client, cursor = self._number_client(), Cursor()
         senders = {index: Sender(index, camera.programme.tracks[index]) for index in self._wires}
         untimed = camera.untimed_frames
         reported_s: Fraction | None = None
         camera.players.add(self)
+        client, cursor = self._number_client(), Cursor()
         try:
             while (due := await camera.next_unit(cursor)) is not None:
                 unit, stream_s = due

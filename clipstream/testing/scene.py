@@ -14,6 +14,8 @@ MOMENTS_S = ((6.0, 8.0), (15.0, 17.0))
 """When something happens in a scene where nothing else is asked for."""
 
 _WIDTH_PX, _HEIGHT_PX = 320, 180
+_CONTRAST = 10
+"""Of the number in each frame: its blinking has to be no motion worth mentioning, and to survive encoding."""
 
 
 def make_scene(
@@ -46,7 +48,7 @@ def make_scene(
         picture = wall.copy()
         left = round(places[index]) % 240
         picture[50:140, left : left + 80] = (30, 60, 220)
-        return burn(picture, index)
+        return burn(picture, index, _CONTRAST)
 
     def wave(t: NDArray[np.float64]) -> NDArray[np.float64]:
         level = np.where(busy(t), 0.3, 0.01)
