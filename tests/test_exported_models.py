@@ -197,7 +197,7 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # sizes become constants, as they do in an export
         network(example)  # makes the grid, once
-        traced = torch.jit.trace(network, example, check_trace=False)
+        traced = torch.jit.trace(network, example, check_trace=False)  # type: ignore[no-untyped-call]  # torch has no types here
         decoder = TorchScriptPythonDecoder(traced, example_input=example)
     frontend = FrontEndManager().load_by_framework("pytorch")
     for name, count in (("one", 1), ("two", 2)):

@@ -58,7 +58,7 @@ def test_no_step_is_larger_than_one(seen: list[tuple[int, bool]]) -> None:
 def test_a_lean_slice_is_spared_the_models_alone() -> None:
     class Plain:
         name, weight, needs = "plain", 1.0, MediaNeeds()
-        signals = (Signal("plain_level", "level", "", 1.0, 1.0),)
+        signals: tuple[Signal, ...] = (Signal("plain_level", "level", "", 1.0, 1.0),)
 
         def extract(self, slices: Sequence[Slice]) -> NDArray[np.float32]:
             return np.array([[float(item.n)] for item in slices], np.float32)
@@ -68,5 +68,6 @@ def test_a_lean_slice_is_spared_the_models_alone() -> None:
         signals = (Signal("costly_level", "level", "", 1.0, 1.0),)
 
     slices = [Slice("s", n, live=True, lean=n % 2 == 1) for n in range(4)]
-    rows = [np.frombuffer(row.values, np.float32) for _, row in Extractor([Costly(), Plain()])(slices)]
-    assert np.array_equal(rows, [[0, 0], [np.nan, 1], [2, 2], [np.nan, 3]], equal_nan=True)
+    keyed = Extractor([Costly(), Plain()])(slices)
+    rows = np.stack([np.frombuffer(row.values, np.float32) for _, row in keyed])
+    assert np.array_equal(rows, np.array([[0, 0], [np.nan, 1], [2, 2], [np.nan, 3]]), equal_nan=True)
