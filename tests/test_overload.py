@@ -65,7 +65,7 @@ def test_a_lean_slice_is_spared_the_models_alone() -> None:
 
     class Costly(Plain):
         name, slices_at_once = "costly", 1
-        signals = (Signal("costly_level", "level", "", 1.0, 1.0),)
+        signals: tuple[Signal, ...] = (Signal("costly_level", "level", "", 1.0, 1.0),)
 
     slices = [Slice("s", n, live=True, lean=n % 2 == 1) for n in range(4)]
     keyed = Extractor([Costly(), Plain()])(slices)
