@@ -183,7 +183,7 @@ def test_when_stopped_while_joining_the_reel_is_still_to_be_made(
     context = replace(context_of(tmp_path, cutter, join=True), stopped=lambda: bool(stopped))
     output, summary = output_of(context, "match", film), make_summary()
     with monkeypatch.context() as patch:
-        patch.setattr("clipstream.output.join_clips", interrupted)
+        patch.setattr("clipstream.output.stream.join_clips", interrupted)
         write(output, summary)
     assert output.pending() == (summary,)
     assert read_manifest(tmp_path / "match") is None
