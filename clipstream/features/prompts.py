@@ -14,8 +14,8 @@ from clipstream.settings import Settings
 
 __all__ = ["create"]
 
-# Of the probability: what the camera's movement alone makes of pictures that fit no prompt is less. So small that one
-# of four prompts still lifts a window over the floor when it alone becomes likely.
+# Of the probability. The score is the mean over the prompts: this is so small that one of four still lifts a window
+# over the default floor when it alone rises by 0.6.
 _NOTICEABLE = 0.02
 
 
