@@ -48,7 +48,7 @@ class MediaNeeds:
     audio: AudioRequest | None = None
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
 class FrameBatch:
     """The frames of one slice for one `FrameRequest`, upright, in order of presentation.
 

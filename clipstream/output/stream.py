@@ -15,6 +15,7 @@ import structlog
 
 from clipstream.cutting import chosen_suffix
 from clipstream.errors import InputError, StoppedError
+from clipstream.features.base import FeatureInfo
 from clipstream.log import traceback_of
 from clipstream.media.cut import join_clips
 from clipstream.media.cutting import ClipResult, ClipSpec
@@ -211,7 +212,7 @@ class StreamOutput(OutputQueue):
 
 
 def finished_manifest(
-    out: Path, stream: str, source_fingerprint: str, settings: Settings, features: Sequence[str]
+    out: Path, stream: str, source_fingerprint: str, settings: Settings, features: Sequence[FeatureInfo]
 ) -> Manifest | None:
     """Return the manifest of a stream that is finished with the same source, settings and features, if it is.
 
@@ -224,7 +225,7 @@ def finished_manifest(
         and manifest.status == "complete"
         and manifest.source.fingerprint == source_fingerprint
         and manifest.settings_fingerprint == settings.fingerprint()
-        and [feature.name for feature in manifest.features] == list(features)
+        and [(one.name, one.about) for one in manifest.features] == [(one.name, one.about) for one in features]
         and all((folder / name).is_file() for name in (REPORT_NAME, *TABLE_NAMES, *manifest.files))
     ):
         return manifest
