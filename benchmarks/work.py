@@ -18,10 +18,10 @@ from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSink
 
 from clipstream.dataflow import MediaSource, highlights
-from clipstream.dataflow.operators import Extractor
 from clipstream.dataflow.run import run_flow
 from clipstream.detect.detector import detector_for
 from clipstream.detect.windows import WindowGrid, Windows
+from clipstream.extraction import Extractor
 from clipstream.features.registry import Selection, select_features
 from clipstream.media.decode import FRAME_THREADS, SliceReader
 from clipstream.media.inputs import Input

@@ -14,8 +14,9 @@ __all__ = ["ENVIRONMENT_PREFIX", "Kind", "Option", "duration_text", "parse_durat
 
 ENVIRONMENT_PREFIX = "CLIPSTREAM_"
 
-Kind = Literal["int", "float", "duration", "str", "bool", "choice", "list", "pairs"]
-"""`duration` is seconds as a float; `list` a tuple of texts; `pairs` a tuple of (name, number), sorted by name."""
+Kind = Literal["int", "float", "duration", "str", "bool", "choice", "list", "pairs", "prompts"]
+"""`duration` is seconds as a float; `list` a tuple of texts; `pairs` a tuple of (name, number), sorted by name;
+`prompts` a tuple of (text, number) in the order given, where the number may be left out for 1."""
 
 _DURATION = re.compile(
     r"(?:(?P<h>\d+(?:\.\d+)?)h)?(?:(?P<m>\d+(?:\.\d+)?)m)?(?:(?P<s>\d+(?:\.\d+)?)s?)?"
@@ -32,6 +33,7 @@ _EXPECTED: Mapping[Kind, str] = {
     "choice": "give a text",
     "list": "give one or more names",
     "pairs": "give NAME=NUMBER",
+    "prompts": "give a text, or TEXT=NUMBER",
 }
 _METAVARS: Mapping[Kind, str] = {
     "int": "N",
@@ -42,6 +44,7 @@ _METAVARS: Mapping[Kind, str] = {
     "choice": "NAME",
     "list": "NAME",
     "pairs": "NAME=NUMBER",
+    "prompts": "TEXT[=NUMBER]",
 }
 
 
@@ -56,7 +59,7 @@ class Option:
         group: Heading it stands under.
         default: Its default; `None` where leaving it out means something else.
         kind: What its value is.
-        choices: What a choice may be.
+        choices: What a choice, or each name of a list, may be.
         minimum: Smallest value allowed.
         maximum: Largest value allowed.
         unit: Unit, where it has one.
@@ -90,7 +93,12 @@ class Option:
     @property
     def repeatable(self) -> bool:
         """Whether the flag may be given several times."""
-        return self.kind in {"list", "pairs"}
+        return self.kind in {"list", "pairs", "prompts"}
+
+    @property
+    def separator(self) -> str:
+        """What stands between several values in one text; prompts may hold commas."""
+        return ";" if self.kind == "prompts" else ","
 
     @property
     def metavar(self) -> str:
@@ -109,7 +117,7 @@ class Option:
         return str(self.default) if self.kind in {"str", "choice"} else f"{self.default:g}"
 
     def parse(self, text: str, where: str) -> Any:
-        """Return the value that `text` stands for, checked; several names are separated by commas.
+        """Return the value that `text` stands for, checked; several are divided by the `separator`.
 
         Raises:
             UsageError: It stands for none that fits; the message begins with `where`.
@@ -132,15 +140,18 @@ class Option:
         """
         if self.kind in {"int", "float", "duration"} and value is not None:
             self._check_number(value, where)
-        if self.kind == "choice" and value not in self.choices:
-            otherwise = f"choose one of {', '.join(self.choices)}."
-            raise UsageError(f"{where} is {value!r}; {suggestion(value, self.choices, otherwise)}")
+        for name in (value if self.kind == "list" else (value,)) if self.choices else ():
+            if name not in self.choices:
+                otherwise = f"choose one of {', '.join(self.choices)}."
+                raise UsageError(f"{where} is {name!r}; {suggestion(name, self.choices, otherwise)}")
         if self.kind == "str" and not value:
             raise self._misfit(value, where)
-        if self.kind == "pairs":
+        if self.kind in {"pairs", "prompts"}:
             for name, number in value:
                 if not (math.isfinite(number) and number >= 0):
                     raise UsageError(f"{where} has {name}={number:g}; give 0 or more.")
+                if not name:
+                    raise self._misfit(name, where)
         return value
 
     def _check_number(self, value: float, where: str) -> None:
@@ -170,8 +181,12 @@ class Option:
                 fitted = int(value)
             case "float" | "duration" if number:
                 fitted = float(value)
-            case "duration" | "list" | "pairs" if isinstance(value, str):
+            case "duration" | "list" | "pairs" | "prompts" if isinstance(value, str):
                 fitted = self._from_text(value, where)
+            case "prompts" if isinstance(value, list | tuple) and all(isinstance(text, str) for text in value):
+                fitted = tuple(_prompt(text) for text in value)
+            case "prompts" if isinstance(value, Mapping) and all(_is_number(one) for one in value.values()):
+                fitted = tuple((text.strip(), float(number)) for text, number in value.items())
             case "list" if isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
                 fitted = tuple(value)
             case "pairs" if isinstance(value, Mapping) and all(_is_number(one) for one in value.values()):
@@ -234,6 +249,13 @@ def _pairs(items: Iterable[Iterable[Any]]) -> tuple[tuple[str, float], ...]:
     return tuple(sorted({name.strip(): float(number) for name, number in items}.items()))
 
 
+def _prompt(text: str) -> tuple[str, float]:
+    words, equals, number = text.rpartition("=")
+    if equals and re.fullmatch(r"\s*-?\d+(\.\d+)?\s*", number, re.ASCII):
+        return words.strip(), float(number)
+    return text.strip(), 1.0
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
@@ -247,4 +269,5 @@ _FROM_TEXT: Mapping[Kind, Callable[[str], Any]] = {
     "choice": str,
     "list": _names,
     "pairs": lambda text: _pairs(pair.split("=") for pair in _names(text)),
+    "prompts": lambda text: tuple(_prompt(part) for part in text.split(";") if part.strip()),
 }

@@ -23,6 +23,7 @@ class Row:
         frames: Video frames decoded in the slice.
         errors: Packets, frames or feature calls that failed in it.
         end: Set on the one row that follows the last slice; its values are empty.
+        observed: What each following feature saw, in order; empty once their followers have made numbers of it.
     """
 
     stream: str
@@ -31,6 +32,7 @@ class Row:
     frames: int = 0
     errors: int = 0
     end: StreamEnd | None = None
+    observed: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,8 @@ class Reason:
         value: The signal at its strongest in the moment, in `unit`.
         usual: Its median over the stream (or the trailing horizon).
         unit: Unit of both.
-        deviations: How far above usual, in robust standard deviations (1.4826 × MAD).
+        deviations: How far above usual, in robust standard deviations (1.4826 × MAD); below, for a signal that tells by
+            falling.
         share: Part of the moment's score that the feature gave, 0 to 1.
     """
 

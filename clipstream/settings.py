@@ -30,9 +30,13 @@ def _option(
     shapes_result: bool = True,
     short: str | None = None,
     key: str | None = None,
+    kind: Kind | None = None,
+    choices: tuple[str, ...] = (),
 ) -> Any:
     metadata = {
         "key": key,
+        "kind": kind,
+        "choices": choices,
         "help": text,
         "group": group,
         "minimum": minimum,
@@ -99,6 +103,12 @@ class Settings:
     weight: tuple[tuple[str, float], ...] = _option(
         (), "Weight of a feature in the score, as NAME=NUMBER. May be repeated.", _FIND
     )
+    prompt: tuple[tuple[str, float], ...] = _option(
+        (), "What to look for, in words, with its weight if that is not 1. May be repeated.", _FIND, kind="prompts"
+    )
+    avoid: tuple[tuple[str, float], ...] = _option(
+        (), "What lowers the score, in words, with its weight if that is not 1. May be repeated.", _FIND, kind="prompts"
+    )
     smoothing: Literal["gaussian", "median", "none"] = _option("gaussian", "How the score is smoothed.", _FIND)
     smoothing_s: float = _option(
         0.35,
@@ -124,6 +134,19 @@ class Settings:
         12.0, "Frames looked at per second of video; 0 for every frame.", _LOOK, minimum=0, unit="1/s"
     )
     scan: bool = _option(False, "Look at keyframes and sound alone: an answer about a long film in seconds.", _LOOK)
+    pose_fps: float = _option(
+        7.5, "Frames a second in which people are looked for.", _LOOK, minimum=0.5, maximum=60, unit="1/s"
+    )
+    embedding_fps: float = _option(
+        2.0, "Frames a second whose content is looked at as a whole.", _LOOK, minimum=0.1, maximum=60, unit="1/s"
+    )
+    pose_model: str = _option("yolo11n-pose", "Pose model: a name, or a file of weights.", _LOOK)
+    embedding_model: str = _option(
+        "auto",
+        "Embedding model: MODEL:TAG or MODEL:FILE of open_clip; auto: CLIP if its weights are there, else the ImageNet "
+        "network.",
+        _LOOK,
+    )
     cut: Literal["smart", "copy", "encode"] = _option(
         "smart",
         "smart copies what it can and encodes again only from a cut to the next keyframe; copy encodes no picture, but "
@@ -145,6 +168,12 @@ class Settings:
     )
     join: bool = _option(False, "Join the clips of each stream to one reel as well.", _CUT)
     out: str = _option("highlights", "Output folder.", _WRITE, shapes_result=False, short="-o")
+    save: tuple[str, ...] = _option(
+        (),
+        "Keep what was measured frame by frame in a Parquet file of its own. May be repeated.",
+        _WRITE,
+        choices=("poses", "embeddings"),
+    )
     force: bool = _option(False, "Do inputs again that are finished with the same settings.", _RUN, shapes_result=False)
     workers: int = _option(
         1,
@@ -153,6 +182,9 @@ class Settings:
         minimum=1,
         maximum=256,
         shapes_result=False,
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = _option(
+        "auto", "Where models run; auto: on a GPU if there is one.", _RUN
     )
     decode_threads: int = _option(
         0,
@@ -232,10 +264,13 @@ class Settings:
         return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()[:16]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all options as JSON values, `pairs` as objects."""
+        """Return all options as JSON values, `pairs` and `prompts` as objects."""
         state = asdict(self)
-        state["weight"] = self.weights
-        state["features"] = list(self.features)
+        for option in options():
+            if option.kind in {"pairs", "prompts"}:
+                state[option.name] = dict(state[option.name])
+            elif option.kind == "list":
+                state[option.name] = list(state[option.name])
         return state
 
     @classmethod
@@ -337,10 +372,10 @@ def _accept(values: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 def _describe() -> Iterable[Option]:
     for item in fields(Settings):
-        kind, choices = _kind(item.type)
         outside = dict(item.metadata)
-        if outside["unit"] == "s":
-            kind = "duration"
+        kind, choices = _kind(item.type)
+        kind = outside.pop("kind") or ("duration" if outside["unit"] == "s" else kind)
+        choices = outside.pop("choices") or choices
         outside["key"] = outside["key"] or (item.name.removesuffix("_s") if kind == "duration" else item.name)
         yield Option(name=item.name, default=item.default, kind=kind, choices=choices, **outside)
 

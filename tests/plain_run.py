@@ -6,13 +6,12 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
-
 import clipstream
 from clipstream import Row, Settings, Window
 from clipstream.cutting import chosen_cutter
 from clipstream.detect.detector import detector_for
 from clipstream.detect.windows import WindowGrid, Windows
+from clipstream.extraction import Extractor, Following
 from clipstream.features import select_features
 from clipstream.media.decode import DecodeMode, SliceReader
 from clipstream.media.probe import fingerprint
@@ -27,6 +26,7 @@ def main() -> None:
     settings = Settings(out=str(out), top=2)
     selection = select_features(settings)
     signals = sum(len(info.signals) for info in selection.infos)
+    extract, following = Extractor(selection.features), Following(selection.features)
     windows = Windows(WindowGrid.of_seconds(settings.window_s, settings.hop_s), signals, None)
     detector = detector_for(settings, selection.infos, None)
     context = OutputContext(
@@ -42,9 +42,8 @@ def main() -> None:
     output = StreamOutput(context, path.stem, path, fingerprint(path))
     with SliceReader(path, path.stem, selection.needs, mode=DecodeMode.of(settings)) as slices:
         for item in slices:
-            numbers = [] if item.end else [feature.extract([item]) for feature in selection.features]
-            values = np.concatenate(numbers, axis=1, dtype=np.float32).tobytes() if numbers else b""
-            row = Row(item.stream, item.n, values, item.frame_count, item.errors, item.end)
+            ((_, seen),) = extract([item])
+            row = following.push(seen)
             steps: list[Row | Window] = [*windows.push(row), row]
             for result in (result for step in steps for result in detector.push(step)):
                 output.add(result)

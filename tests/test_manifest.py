@@ -109,9 +109,10 @@ def test_the_files_that_belong_to_it_are_the_clips_and_the_reel(manifest: Manife
     assert replace(manifest, reel=None).files == ("clips/001_000002.000.mp4",)
 
 
-def test_a_moment_that_no_feature_explains_says_so() -> None:
-    below = Reason("audio", "loudness", -40.0, -31.0, "dB", -2.0, 0.0)
-    assert reason_sentence((below,)) == reason_sentence(()) == "all features together stand out, none of them alone"
+def test_a_reason_says_whether_its_signal_is_above_or_below_usual_and_none_says_so_too() -> None:
+    below = Reason("pose", "leg length over torso length", 0.6, 1.4, "", -2.0, 0.6)
+    assert reason_sentence((below,)) == "leg length over torso length 2.0 deviations below usual"
+    assert reason_sentence(()) == "all features together stand out, none of them alone"
 
 
 def test_the_best_come_first_when_ranked_and_the_unranked_last(manifest: Manifest) -> None:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from importlib.metadata import EntryPoint
+from typing import cast
 
 import cv2
 import numpy as np
@@ -104,7 +105,7 @@ def test_signals_are_named_after_their_feature_and_share_its_score() -> None:
 @pytest.mark.parametrize(("fps", "rate_hz"), [(12.0, Fraction(12)), (0.0, None)])
 def test_pictures_are_scaled_once_for_all_features(fps: float, rate_hz: Fraction | None) -> None:
     requests = {request for f in select_features(Settings(analysis_fps=fps)).features for request in f.needs.frames}
-    assert [(r.max_side_px, r.pixel_format, r.rate_hz, r.lead_frames) for r in requests] == [(256, "bgr24", rate_hz, 1)]
+    assert [(r.side_px, r.pixel_format, r.rate_hz, r.lead_frames) for r in requests] == [(256, "bgr24", rate_hz, 1)]
 
 
 def test_listing_the_features_imports_none_of_them() -> None:
@@ -141,7 +142,7 @@ EVENTS: dict[str, set[str]] = {
 def test_an_event_moves_its_own_signals_in_its_own_slice_alone(
     make_slices: SliceMaker, event: str, moved: set[str]
 ) -> None:
-    features = select_features(Settings()).features
+    features = cast("tuple[Feature, ...]", select_features(Settings(features=("audio", "motion", "shots"))).features)
     lead = max(feature.needs.audio.lead_samples for feature in features if feature.needs.audio)
     assert lead
     needs = MediaNeeds(features[1].needs.frames, features[0].needs.audio)

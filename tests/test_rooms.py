@@ -26,7 +26,7 @@ NEVER = {
 BELOW = {
     "media": {"errors", "media", "settings", "timing"},
     "models": {"errors", "models"},
-    "features": {"errors", "features", "media.slices", "settings", "timing"},
+    "features": {"errors", "features", "media.slices", "models", "settings", "timing"},
     "detect": {"detect", "errors", "features.base", "media.slices", "options", "results", "settings", "timing"},
 }
 """What of clipstream each of the lower rooms may use; of media, the others know only what a slice is."""

@@ -99,7 +99,7 @@ def _given(flags: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
         if value is None or value == ():
             continue
         if not isinstance(value, bool):
-            value = option.parse(value if isinstance(value, str) else ",".join(value), option.flag)
+            value = option.parse(value if isinstance(value, str) else option.separator.join(value), option.flag)
         yield option.name, value
 
 

@@ -4,23 +4,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import bytewax.operators as op
-import numpy as np
-import structlog
 from bytewax.dataflow import Stream, operator
 from bytewax.operators import KeyedStream, StatefulBatchLogic
 
 from clipstream.detect.detector import DetectorState, detector_for
 from clipstream.detect.windows import WindowGrid, Windows, WindowsState
-from clipstream.features.base import Feature, FeatureInfo
+from clipstream.extraction import Extractor, Following, FollowingState
+from clipstream.features.base import AnyFeature, FeatureInfo
 from clipstream.features.registry import Selection, select_features
-from clipstream.log import traceback_of
 from clipstream.media.slices import Slice
 from clipstream.results import Interval, Row, StreamSummary, Window
 from clipstream.settings import Settings
 
 __all__ = ["Highlights", "highlights"]
-
-_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +63,12 @@ def highlights(
     """
     selection = selection or select_features(settings)
     infos = selection.infos
-    signals = sum(len(info.signals) for info in infos)
     grid = WindowGrid.of_seconds(settings.window_s, settings.hop_s)
-    rows = op.flat_map_batch("extract", slices, Extractor(selection.features))
-    windowed = op.stateful_batch("windows", rows, lambda state: _WindowsLogic(grid, signals, state))
+    seen = op.flat_map_batch("extract", slices, Extractor(selection.features))
+    windowed = op.stateful_batch("windows", seen, lambda state: _WindowsLogic(selection.features, grid, state))
     results = op.stateful_batch("peaks", windowed, lambda state: _PeaksLogic(settings, infos, state))
     return Highlights(
-        rows=rows,
+        rows=op.filter_map_value("only_rows", windowed, _only_row),
         windows=op.filter_map_value("only_windows", windowed, _only_window),
         intervals=op.filter_map_value("only_intervals", results, _only_interval),
         summaries=op.filter_map_value("only_summaries", results, _only_summary),
@@ -81,72 +76,25 @@ def highlights(
     )
 
 
-class Extractor:
-    """Runs every feature on all slices at hand, of whatever streams, so that models see one large batch."""
+class _WindowsLogic(StatefulBatchLogic[Row, Row | Window, tuple[FollowingState, WindowsState]]):
+    """Lets the followers complete each row, passes it on, and adds each window before the first row past its end."""
 
-    def __init__(self, features: Sequence[Feature]) -> None:
-        self._features = tuple(features)
-        self._reported: set[str] = set()
-
-    def __call__(self, slices: list[Slice]) -> Iterable[tuple[str, Row]]:
-        """Return a keyed row for each slice, in order."""
-        media = [item for item in slices if item.end is None]
-        values = np.zeros((len(media), 0), np.float32)
-        failed = 0
-        if media:
-            columns = [self._extract(feature, media) for feature in self._features]
-            failed = sum(column is None for column in columns)
-            values = np.concatenate(
-                [
-                    _missing(feature, len(media)) if column is None else column
-                    for feature, column in zip(self._features, columns, strict=True)
-                ],
-                axis=1,
-            )
-        numbers = iter(values)
-        return [
-            (
-                item.stream,
-                Row(
-                    stream=item.stream,
-                    n=item.n,
-                    values=b"" if item.end is not None else next(numbers).tobytes(),
-                    frames=item.frame_count,
-                    errors=item.errors + (0 if item.end is not None else failed),
-                    end=item.end,
-                ),
-            )
-            for item in slices
-        ]
-
-    def _extract(
-        self, feature: Feature, slices: list[Slice]
-    ) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]] | None:
-        try:
-            return np.asarray(feature.extract(slices), np.float32).reshape(len(slices), len(feature.signals))
-        except Exception as error:  # noqa: BLE001 - counted on the rows; one feature must not end the flow
-            if feature.name not in self._reported:  # once: a feature that fails tends to fail on every slice
-                self._reported.add(feature.name)
-                reason = f"{type(error).__name__}: {error}"
-                _log.error("feature_failed", feature=feature.name, stream=slices[0].stream, error=reason)
-                _log.debug("feature_failure", feature=feature.name, exc_info=traceback_of(error))
-            return None
-
-
-class _WindowsLogic(StatefulBatchLogic[Row, Row | Window, WindowsState]):
-    """Passes rows on and adds each window before the first row past its end."""
-
-    def __init__(self, grid: WindowGrid, signals: int, state: WindowsState | None) -> None:
-        self._windows = Windows(grid, signals, state)
+    def __init__(
+        self, features: Sequence[AnyFeature], grid: WindowGrid, state: tuple[FollowingState, WindowsState] | None
+    ) -> None:
+        following, windows = state or (None, None)
+        self._following = Following(features, following)
+        self._windows = Windows(grid, sum(len(feature.signals) for feature in features), windows)
 
     def on_batch(self, values: list[Row]) -> tuple[Iterable[Row | Window], bool]:
         out: list[Row | Window] = []
-        for row in values:
+        for seen in values:
+            row = self._following.push(seen)
             out += [*self._windows.push(row), row]
         return out, values[-1].end is not None
 
-    def snapshot(self) -> WindowsState:
-        return self._windows.state()
+    def snapshot(self) -> tuple[FollowingState, WindowsState]:
+        return self._following.state(), self._windows.state()
 
 
 class _PeaksLogic(StatefulBatchLogic[Row | Window, Interval | StreamSummary, DetectorState]):
@@ -161,8 +109,8 @@ class _PeaksLogic(StatefulBatchLogic[Row | Window, Interval | StreamSummary, Det
         return self._detector.state()
 
 
-def _missing(feature: Feature, count: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    return np.full((count, len(feature.signals)), np.nan, np.float32)
+def _only_row(item: Row | Window) -> Row | None:
+    return item if isinstance(item, Row) else None
 
 
 def _only_window(item: Row | Window) -> Window | None:

@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from threading import Event, get_ident
 
 import structlog
@@ -12,6 +13,7 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from clipstream.errors import ClipstreamError
 from clipstream.features.registry import Selection, select_features
 from clipstream.log import traceback_of
+from clipstream.media.ahead import ReadAhead, ReadHere
 from clipstream.media.decode import DecodeMode, SliceReader
 from clipstream.media.inputs import Input
 from clipstream.media.slices import Slice, StreamEnd
@@ -24,8 +26,11 @@ __all__ = ["MediaSource"]
 _ENDED = -1
 """Snapshot of a partition that has given out its end."""
 
-_WAIT = timedelta(milliseconds=50)
+_TURN = timedelta(milliseconds=50)
 """How soon a file that waits for its turn asks again. It never blocks: that would hold up the other inputs."""
+
+_DECODING = timedelta(milliseconds=2)
+"""How soon a file whose next slice is being decoded asks again: a slice takes 10 to 100 ms."""
 
 _log = structlog.get_logger()
 
@@ -37,8 +42,8 @@ class MediaSource(FixedPartitionedSource[Slice, int]):
     own on the same worker; do not key them. Progress is the number of the next slice, so a resumed file goes on at a
     slice boundary with the very same slices.
 
-    Each worker decodes `open_files` at a time; the others wait for their turn. A file that cannot
-    be opened or breaks on the way ends with a slice that says so, and never ends the flow.
+    Each worker decodes `open_files` at a time; the others wait for their turn. A file that cannot be opened or breaks
+    on the way ends with a slice that says so, and never ends the flow.
 
     Args:
         inputs: The files and their streams' names.
@@ -46,7 +51,7 @@ class MediaSource(FixedPartitionedSource[Slice, int]):
         selection: The features that will see the slices; chosen from `settings` by default.
         skip: Streams that are finished already: listed, since the partitions of a recovery store must stay the same,
             but not read.
-        open_files: How many files a worker decodes at a time.
+        open_files: How many files a worker decodes at a time; by default as many as the features' models gain from.
         stop: Once set, sources end without an end slice, so that the flow saves its progress and finishes.
         decoded: Shown each slice as it is given out.
     """
@@ -58,14 +63,15 @@ class MediaSource(FixedPartitionedSource[Slice, int]):
         *,
         selection: Selection | None = None,
         skip: Collection[str] = (),
-        open_files: int = 1,
+        open_files: int | None = None,
         stop: Event | None = None,
         decoded: Callable[[Slice], None] | None = None,
     ) -> None:
         self._paths = {item.stream: item.path for item in inputs}
         self._settings = settings
-        self._needs = (selection or select_features(settings)).needs
-        self._slots = _Slots(open_files)
+        selection = selection or select_features(settings)
+        self._needs, self._ahead = selection.needs, selection.slices_ahead
+        self._slots = _Slots(open_files or selection.streams_at_once)
         self._threads = settings.decode_threads or _threads_each(settings.workers)
         self._skip = frozenset(skip)
         self._stop = stop or Event()
@@ -89,7 +95,9 @@ class MediaSource(FixedPartitionedSource[Slice, int]):
             )
 
         n = _ENDED if for_part in self._skip else resume_state or 0
-        return _FilePartition(for_part, open_at, n, self._slots, stop=self._stop, decoded=self._decoded)
+        return _FilePartition(
+            for_part, open_at, n, self._slots, ahead=self._ahead, stop=self._stop, decoded=self._decoded
+        )
 
 
 class _FilePartition(StatefulSourcePartition[Slice, int]):
@@ -100,13 +108,14 @@ class _FilePartition(StatefulSourcePartition[Slice, int]):
         n: int,
         slots: "_Slots",
         *,
+        ahead: int,
         stop: Event,
         decoded: Callable[[Slice], None],
     ) -> None:
         self._stream, self._open_at, self._n = stream, open_at, n
         self._slots, self._stop, self._decoded = slots, stop, decoded
-        self._reader: SliceReader | None = None
-        self._has_slot = False
+        self._reader: ReadAhead | ReadHere | None = None
+        self._ahead, self._empty_handed, self._has_slot = ahead, False, False
 
     def next_batch(self) -> list[Slice]:
         if self._n == _ENDED or self._stop.is_set():
@@ -115,17 +124,19 @@ class _FilePartition(StatefulSourcePartition[Slice, int]):
         self._has_slot = self._has_slot or self._slots.acquire()
         if not self._has_slot:
             return []
-        item = self._next()
-        if item.end is None:
-            self._n = item.n + 1
-        else:
-            self._n = _ENDED
+        slices = self._next()
+        self._empty_handed = not slices
+        for item in slices:
+            self._n = item.n + 1 if item.end is None else _ENDED
+            self._decoded(item)
+        if self._n == _ENDED:
             self.close()
-        self._decoded(item)
-        return [item]
+        return slices
 
     def next_awake(self) -> datetime | None:
-        return None if self._has_slot else datetime.now(UTC) + _WAIT
+        if not self._has_slot:
+            return datetime.now(UTC) + _TURN
+        return datetime.now(UTC) + _DECODING if self._empty_handed else None
 
     def snapshot(self) -> int:
         return self._n
@@ -139,18 +150,19 @@ class _FilePartition(StatefulSourcePartition[Slice, int]):
             self._has_slot = False
             self._slots.release()
 
-    def _next(self) -> Slice:
+    def _next(self) -> list[Slice]:
         try:
             if self._reader is None:
-                self._reader = self._open_at(self._n)
-            return next(self._reader)
+                open_reader = partial(self._open_at, self._n)
+                self._reader = ReadAhead(open_reader, self._ahead) if self._ahead else ReadHere(open_reader)
+            return self._reader.take()
         except Exception as error:  # noqa: BLE001 - law: no input may end the flow of the others
             _log.debug(
                 "stream_failed", stream=self._stream, error=str(error), exc_info=traceback_of(error)
             )  # the end says it
             expected = isinstance(error, ClipstreamError)
             problem = str(error) if expected else f"reading failed: {type(error).__name__}: {error}"
-            return Slice(self._stream, self._n, end=StreamEnd(slice_start(self._n), problem=problem))
+            return [Slice(self._stream, self._n, end=StreamEnd(slice_start(self._n), problem=problem))]
 
 
 class _Slots:

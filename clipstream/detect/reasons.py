@@ -36,7 +36,8 @@ def reasons_for(
         above = scores.deviations[inside, first : first + len(shares)]
         weighted = np.where(np.isnan(above), -np.inf, above * np.sign(shares))
         if total > 0 and added[column] / total >= WORTH_TELLING_SHARE and np.isfinite(weighted).any():
-            row, told = np.unravel_index(int(np.argmax(np.where(np.array(shares) > 0, weighted, -np.inf))), above.shape)
+            told_of = np.where(np.array(shares) != 0, weighted, -np.inf)
+            row, told = np.unravel_index(int(np.argmax(told_of)), above.shape)
             signal = feature.signals[int(told)]
             reasons.append(
                 Reason(

@@ -146,7 +146,8 @@ def _feature_scores(above: NDArray[np.float64], features: Sequence[FeatureInfo])
     first = 0
     for column, feature in enumerate(features):
         part = slice(first, first + len(feature.signals))
-        scores[:, column] = _weighted_mean(compressed[:, part], np.array([one.weight for one in feature.signals]))
+        weights = np.array([one.weight for one in feature.signals])
+        scores[:, column] = _weighted_mean(compressed[:, part] * np.sign(weights), np.abs(weights))
         first = part.stop
     return scores
 

@@ -11,4 +11,4 @@ __all__ = ["small_pictures"]
 def small_pictures(settings: Settings) -> FrameRequest:
     """Return the request for BGR pictures of 256 px at the analysis rate, with the one before the slice."""
     rate_hz = Fraction(settings.analysis_fps) if settings.analysis_fps else None
-    return FrameRequest(max_side_px=256, pixel_format="bgr24", rate_hz=rate_hz)
+    return FrameRequest(side_px=256, pixel_format="bgr24", rate_hz=rate_hz)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from clipstream.media.slices import MediaNeeds, Slice
 
-__all__ = ["Feature", "FeatureInfo", "Signal"]
+__all__ = ["AnyFeature", "Feature", "FeatureInfo", "Follower", "FollowingFeature", "Observation", "Signal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,8 @@ class Signal:
         name: Column name, unique over all features: `motion_scene`, `audio_loudness`.
         label: What it is in words, to complete "… above usual": `"movement in the scene"`.
         unit: Unit of the number, `""` for a ratio.
-        weight: Share of the signal in its feature's score; 0 for a number that only informs.
+        weight: Share of the signal in its feature's score; 0 for a number that only informs, below 0 for one that adds
+            as it falls.
         min_spread: The smallest change, in `unit`, worth noticing. A stream whose usual spread (scaled MAD) is smaller
             is measured with this instead, so that the trembling of a constant picture is not taken for an event.
         lasting: The number is of the change since the last one, so the slices between, which have none, share it: with
@@ -52,7 +53,10 @@ class FeatureInfo:
 
 
 class Feature(Protocol):
-    """Turns slices into numbers.
+    """Turns slices into numbers, each for itself.
+
+    One that runs a model also has an attribute `slices_at_once`: how many slices it gains from having in one batch. It
+    is 1 on a CPU, where more gain nothing. The next slices are then decoded while it runs.
 
     Stateless: what it says of a slice depends on that slice and its lead alone, so that a resumed stream, a second
     worker or another batch size changes nothing.
@@ -77,3 +81,64 @@ class Feature(Protocol):
         numbers become NaN; it does not end the stream.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What a following feature saw in one slice.
+
+    Attributes:
+        light: What its follower needs, packed. Travels with the row, all features together under 1 KB.
+        details: What is worth keeping beside that where `--save` asks for it, packed; never travels.
+    """
+
+    light: bytes
+    details: bytes = b""
+
+
+class Follower(Protocol):
+    """The memory that a following feature has of one stream."""
+
+    def follow(self, n: int, light: bytes) -> Sequence[float]:
+        """Return the numbers of slice `n`, one for each signal of the feature, NaN where one is missing.
+
+        Called for every slice of the stream in order; `light` is empty for one that could not be observed.
+        """
+        ...
+
+    def state(self) -> object:
+        """Return an immutable copy of the memory, to go on from later. Small: it is saved twice a second."""
+        ...
+
+
+class FollowingFeature(Protocol):
+    """Turns slices into numbers that depend on the slices before: people keep their identity, a scene becomes known.
+
+    Seeing is divided from remembering. `observe` does the work where the frames are, for any slices in any company, and
+    keeps nothing; a follower for each stream, whose memory is saved with the run, makes the numbers of what was
+    observed. So a resumed stream, a second worker or another batch size changes nothing. One that runs a model has
+    `slices_at_once`, as a `Feature` has.
+
+    Attributes:
+        name: As of `Feature`; the same for the others.
+        weight: Default share of the feature in the fused score.
+        signals: The numbers that its followers give, in order.
+        needs: The frames and audio it wants of every slice.
+    """
+
+    name: str
+    weight: float
+    signals: tuple[Signal, ...]
+    needs: MediaNeeds
+
+    def observe(self, slices: Sequence[Slice]) -> Sequence[Observation]:
+        """Return what is seen in each slice; called and guarded like `Feature.extract`."""
+        ...
+
+    def follower(self, state: object | None = None) -> Follower:
+        """Return the follower of one stream, at its beginning or with the memory that `state` holds."""
+        ...
+
+
+AnyFeature = Feature | FollowingFeature
+"""What `create(settings)` of a feature's module may return."""

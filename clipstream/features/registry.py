@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import cast
 
 from clipstream.errors import FeatureUnavailableError, UsageError
-from clipstream.features.base import Feature, FeatureInfo
+from clipstream.features.base import AnyFeature, FeatureInfo
 from clipstream.media.slices import MediaNeeds
 from clipstream.settings import Settings
 
@@ -27,9 +27,19 @@ class Selection:
         infos: The same features as plain data, with the weights of this run.
     """
 
-    features: tuple[Feature, ...]
+    features: tuple[AnyFeature, ...]
     left_out: tuple[tuple[str, str], ...]
     infos: tuple[FeatureInfo, ...]
+
+    @property
+    def slices_ahead(self) -> int:
+        """Slices worth having ready while a model runs on others; 0 if no feature runs a model."""
+        return max((2 * getattr(feature, "slices_at_once", 0) for feature in self.features), default=0)
+
+    @property
+    def streams_at_once(self) -> int:
+        """Streams that a worker should read at a time, so that models see larger batches where they gain from it."""
+        return max((min(getattr(feature, "slices_at_once", 1), 4) for feature in self.features), default=1)
 
     @property
     def needs(self) -> MediaNeeds:
@@ -86,9 +96,9 @@ def _entry_points() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
 
 
-def _create(name: str, settings: Settings) -> Feature:
+def _create(name: str, settings: Settings) -> AnyFeature:
     if name in _built_in():
         create = importlib.import_module(f"clipstream.features.{name}").create
     else:
         create = _entry_points()[name].load()
-    return cast("Feature", create(settings))
+    return cast("AnyFeature", create(settings))

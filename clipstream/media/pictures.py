@@ -124,7 +124,7 @@ class PictureDecoder:
         context.thread_type = "AUTO"
         if self._skips:
             context.skip_frame = "NONREF"
-        if all(request.max_side_px <= _SMALL_PX for request in requests):
+        if all(request.side_px <= _SMALL_PX for request in requests):
             context.options = {"skip_loop_filter": "all"}
         self._samplers = [Sampler(request, stream, origin_s) for request in requests]
         self._counts: Counter[int] = Counter()

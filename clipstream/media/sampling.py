@@ -76,7 +76,7 @@ class Sampler:
     def _reduce(self, frame: VideoFrame) -> Pixels:
         if self._orientation is None:
             self._orientation = Orientation.of(frame)
-            self._size_px = _fitted(self._stream, frame, self.request.max_side_px)
+            self._size_px = _fitted(self._stream, frame, self.request)
         width_px, height_px = self._size_px
         small = self._reformatter.reformat(
             frame, width_px, height_px, self.request.pixel_format, interpolation=Interpolation.AREA, threads=1
@@ -90,10 +90,12 @@ class Sampler:
         return (height_px, width_px, 3) if self.request.pixel_format == "bgr24" else (height_px, width_px)
 
 
-def _fitted(stream: VideoStream, frame: VideoFrame, max_side_px: int) -> tuple[int, int]:
-    """Return the stored width and height at which the longer side, as shown, is `max_side_px`."""
+def _fitted(stream: VideoStream, frame: VideoFrame, request: FrameRequest) -> tuple[int, int]:
+    """Return the stored width and height at which the side that counts, as shown, is `side_px`."""
     context = stream.codec_context
     aspect = Fraction(context.width or frame.width, context.height or frame.height)
     aspect *= stream.sample_aspect_ratio or 1
-    shorter_px = max(2, 2 * math.floor(max_side_px * min(aspect, 1 / aspect) / 2 + Fraction(1, 2)))
-    return (max_side_px, shorter_px) if aspect >= 1 else (shorter_px, max_side_px)
+    longer = max(aspect, 1 / aspect)
+    other_px = max(2, 2 * math.floor(request.side_px * (longer if request.covers else 1 / longer) / 2 + Fraction(1, 2)))
+    wide = (aspect >= 1) != request.covers
+    return (request.side_px, other_px) if wide else (other_px, request.side_px)

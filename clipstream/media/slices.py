@@ -17,18 +17,20 @@ class FrameRequest:
     """Pictures a feature wants. Equal requests are decoded and scaled once.
 
     Attributes:
-        max_side_px: The longer side of the picture after rotation and pixel aspect are applied; the shorter follows the
+        side_px: The longer side of the picture after rotation and pixel aspect are applied; the other follows the
             display aspect, even. A smaller source is scaled up, so that no number depends on the resolution.
         pixel_format: `"bgr24"` (H, W, 3) or `"gray"` (H, W), full range, uint8.
         rate_hz: Frames wanted a second of media time; `None` for every decoded frame. Frames are chosen by PTS: the
             first at or after each tick of the rate, never one twice. A source with fewer frames gives what it has.
         lead_frames: How many chosen frames before the slice come with it.
+        covers: `side_px` is the shorter side instead, so that the picture covers a square of it.
     """
 
-    max_side_px: int
+    side_px: int
     pixel_format: str = "bgr24"
     rate_hz: Fraction | None = None
     lead_frames: int = 1
+    covers: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -225,10 +225,11 @@ def reason_sentence(reasons: tuple[Reason, ...]) -> str:
     >>> reason_sentence((Reason("audio", "loudness", -9.0, -31.0, "dBFS", 21.4, 0.8),))
     'loudness 21.4 deviations above usual'
     """
-    told = [reason for reason in reasons if reason.deviations > 0]
-    return "; ".join(f"{reason.label} {reason.deviations:.1f} deviations above usual" for reason in told) or (
-        "all features together stand out, none of them alone"
-    )
+    return "; ".join(
+        f"{reason.label} {abs(reason.deviations):.1f} deviations {'above' if reason.deviations > 0 else 'below'} usual"
+        for reason in reasons
+        if reason.deviations
+    ) or ("all features together stand out, none of them alone")
 
 
 def describe(

@@ -51,7 +51,7 @@ function caption(one) {
     filled.style.width = `${clamp((reason.share ?? 0) * 100, 0, 100)}%`;
     share.title = `${Math.round((reason.share ?? 0) * 100)} % of the score`;
     share.append(filled);
-    causes.append(make("span", "", reason.label), make("b", "", `+${amount(reason.deviations)}`),
+    causes.append(make("span", "", reason.label), make("b", "", `${reason.deviations > 0 ? "+" : ""}${amount(reason.deviations)}`),
       make("span", "quiet usual", `${amount(reason.value)}${unit}, usually ${amount(reason.usual)}${unit}`), share);
   }
   const file = make("small");
