@@ -69,6 +69,8 @@ class LiveAddress:
         try:
             parts = urlsplit(text)
             port = parts.port
+            if port is not None and "@" in parts.path and "@" not in parts.netloc:
+                raise ValueError  # noqa: TRY301 - what looks like host and port is user and password
         except ValueError:
             # What cannot be taken apart cannot be shown safely either.
             raise InputError(

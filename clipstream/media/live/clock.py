@@ -154,7 +154,8 @@ class LiveClock:
         """
         own = self._tracks[track]
         if pts is not None and dts is not None and dts - pts > _WRAPS[1] // 2:
-            pts += min(_WRAPS, key=lambda wrap: abs(pts + wrap - dts))
+            behind = dts - pts
+            pts += min(_WRAPS, key=lambda wrap: abs(wrap - behind))
         if dts is not None and pts is not None:
             delay_s = (pts - dts) * own.time_base
             # FFmpeg makes up the DTS of RTP from the PTS, and is at a loss behind a jump: the PTS alone come from afar.
@@ -169,7 +170,7 @@ class LiveClock:
         jumped = self._choose_line(own, raw, ordered=dts is not None, at_s=at_s, unix_s=unix_s)
         offset = int(own.line.offset_s / own.time_base)
         last = None if own.decoded_s is None else int(own.decoded_s / own.time_base)
-        if dts is None and pts is not None and own.delay_s:
+        if dts is None and pts is not None and own.raw_dts is not None:
             dts = pts - int(own.delay_s / own.time_base)
         placed = None
         if dts is not None:
@@ -250,6 +251,8 @@ class LiveClock:
         return _Line(self._on_grid(max(end_s, end_s if delivery is FILE else now_s) - time_s))
 
     def _follows(self, own: _Track, line: _Line, raw_s: Fraction, at_s: float) -> bool:
+        if line.untimed:
+            return False
         time_s = raw_s + line.offset_s
         if own.last_s is None:
             return line.newest_s is None or abs(time_s - line.newest_s) <= _SKEW_S

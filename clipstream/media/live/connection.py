@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from time import monotonic
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -113,23 +114,25 @@ class LiveConnection:
 
     def __init__(self, address: LiveAddress, options: ConnectionOptions | None = None) -> None:
         options = options or ConnectionOptions()
-        self._address, self._options = address, options
+        self._address = address
         url = address.reveal()
         pieces = address.scheme in {"http", "https"}
-        stall_s = options.stall_s * (_PIECES_STALL if pieces else 1)
+        self._stall_s = options.stall_s * (_PIECES_STALL if pieces else 1)
+        trouble: Trouble | None = None
         try:
             self.container: av.container.InputContainer = av.open(
                 url,
                 mode="r",
                 format="video4linux2" if address.scheme == "device" else None,
                 options=_ffmpeg_options(address, options),
-                timeout=(options.open_s, stall_s),
+                timeout=(options.open_s, self._stall_s),
                 metadata_errors="replace",
             )
         except (av.error.FFmpegError, OSError, ValueError) as error:
-            trouble = _trouble(error, opening=True)
-            # Not chained: the text of the original holds the whole URL.
-            raise ConnectionProblem(address, trouble or _diagnose(address, options)) from None
+            trouble = _trouble(error, opening=True) or _diagnose(address, options)
+        if trouble is not None:
+            # Raised out here, since the text of the error it would carry along holds the whole URL.
+            raise ConnectionProblem(address, trouble)
         # It holds packets back until a later one tells their PTS, through a stall and beyond.
         self.container.flags &= ~_GENERATE_PTS
         video, audio = choose_video(self.container), choose_audio(self.container)
@@ -144,11 +147,20 @@ class LiveConnection:
         self.delivery: Delivery = FILE if ends else IN_PIECES if self.container.format.name == "hls" else REAL_TIME
 
     def __iter__(self) -> "Iterator[av.packet.Packet[Any]]":
+        trouble, asked_s = Trouble.ENDED, monotonic()
         try:
-            yield from (packet for packet in self.container.demux() if packet.size)
+            for packet in self.container.demux():
+                waited_s = monotonic() - asked_s
+                if packet.size:
+                    yield packet
+                if waited_s > 0.98 * self._stall_s:
+                    # FFmpeg swallows a timeout while it still has something to give out, and would wait once more.
+                    trouble = Trouble.STALLED
+                    break
+                asked_s = monotonic()
         except (av.error.FFmpegError, OSError) as error:
-            raise ConnectionProblem(self._address, _trouble(error, opening=False) or Trouble.LOST) from None
-        raise ConnectionProblem(self._address, Trouble.ENDED)
+            trouble = _trouble(error, opening=False) or Trouble.LOST
+        raise ConnectionProblem(self._address, trouble)
 
     def __enter__(self) -> Self:
         return self
