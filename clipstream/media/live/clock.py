@@ -59,14 +59,14 @@ class Place:
     """Where a packet lies in stream time, in units of its track's time base.
 
     Attributes:
-        pts: Its PTS, if it has one but no DTS, or both.
-        dts: Its DTS, if it has one; it never runs backwards.
+        pts: Its PTS; `None` where it has a DTS alone.
+        dts: Its DTS, made up where it has none; it never runs backwards, and never past the PTS.
         jumped: Whether its own time did not follow from the one before it in the same connection.
         seen: Whether an earlier connection brought what is shown then.
     """
 
     pts: int | None
-    dts: int | None
+    dts: int
     jumped: bool = False
     seen: bool = False
 
@@ -172,10 +172,10 @@ class LiveClock:
         last = None if own.decoded_s is None else int(own.decoded_s / own.time_base)
         if dts is None and pts is not None and own.raw_dts is not None:
             dts = pts - int(own.delay_s / own.time_base)
-        placed = None
-        if dts is not None:
-            placed = dts + offset if last is None else max(dts + offset, last + 1)
-        shown = None if pts is None else pts + offset if placed is None else max(pts + offset, placed)
+        # Without any DTS the order of decoding is told by the least that makes it rise.
+        least = raw + offset if last is None else last + 1
+        placed = least if dts is None else dts + offset if last is None else max(dts + offset, least)
+        shown = None if pts is None else max(pts + offset, placed)
         self._note(own, (raw + offset) * own.time_base, placed, duration, at_s=at_s, unix_s=unix_s)
         return Place(shown, placed, jumped, seen=(raw + offset) * own.time_base < self._floor_s)
 
@@ -232,6 +232,8 @@ class LiveClock:
             self._raise_line(own, time_s, behind_s)
             return False
         untimed = self._line.untimed
+        # What is shown before the first picture that has a time may still come: leave room for it.
+        behind_s += _REORDERED_S if untimed else 0
         own.line = fitting[0] if fitting else _Line(self._on_grid(self._resumed_s(behind_s, at_s) - time_s))
         self._line, own.last_s = own.line, None
         jumped = not fitting and not untimed
@@ -275,13 +277,10 @@ class LiveClock:
     def _on_grid(self, offset_s: Fraction) -> Fraction:
         return math.ceil(offset_s / self._grid_s) * self._grid_s
 
-    def _note(
-        self, own: _Track, time_s: Fraction, decoded: int | None, duration: int, *, at_s: float, unix_s: float
-    ) -> None:
+    def _note(self, own: _Track, time_s: Fraction, decoded: int, duration: int, *, at_s: float, unix_s: float) -> None:
         own.last_s = time_s if own.last_s is None else max(own.last_s, time_s)
-        if decoded is not None:
-            own.decoded_s = decoded * own.time_base
-        own.next_s = max(own.last_s if decoded is None else own.decoded_s or time_s, time_s - own.delay_s)
+        own.decoded_s = decoded * own.time_base
+        own.next_s = max(own.decoded_s, time_s - own.delay_s)
         own.next_s += duration * own.time_base
         own.line.newest_s = max(own.line.newest_s or time_s, time_s)
         self.end_s = max(self.end_s, own.last_s + duration * own.time_base)

@@ -220,9 +220,7 @@ class LiveFeed:
             _log.info("stream_time_jumped", stream=self._stream, at_s=round(float(self._clock.end_s), 3))
         packet.pts, packet.dts = place.pts, place.dts
         self._status = replace(self._status, packets=self._status.packets + 1, bytes=self._status.bytes + packet.size)
-        units = place.dts if place.dts is not None else place.pts
-        assert units is not None
-        time_s = units * (packet.time_base or Fraction(1))
+        time_s = place.dts * (packet.time_base or Fraction(1))
         if self._slicer is None:
             self._slicer = LiveSlicer(self._stream, connection, self._needs, self._mode, time_s)
             self._ran_since_s = self._pictured_s = at_s
