@@ -15,8 +15,8 @@ from clipstream.cli.watching import print_error
 from clipstream.errors import InputError
 from clipstream.features.registry import Selection, select_features
 from clipstream.log import configure_logging
-from clipstream.media.frames import DecodeMode, skips_frames
 from clipstream.media.inputs import Input, expand_inputs
+from clipstream.media.pictures import DecodeMode, skips_frames
 from clipstream.media.probe import MediaInfo, VideoInfo, fingerprint, probe
 from clipstream.media.slices import MediaNeeds
 from clipstream.namesakes import named_apart
