@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from media_factory import Video, make_clip, numbered, read_number
 
 from clipstream.media.decode import SliceReader
-from clipstream.media.frames import DecodeMode
+from clipstream.media.pictures import DecodeMode
 from clipstream.media.slices import FrameRequest, MediaNeeds
 from clipstream.settings import Settings
 from clipstream.timing import exact_rate
