@@ -9,18 +9,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from threading import Event, Lock
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import structlog
 
-from clipstream.errors import ClipstreamError, InputError, UsageError
+from clipstream.errors import ClipstreamError, InputError, StoppedError, UsageError
 from clipstream.features.registry import Selection, select_features
+from clipstream.fetching import Downloads, WebInput
 from clipstream.live import Cameras, LiveInput
 from clipstream.log import traceback_of
 from clipstream.media.inputs import STATE_FOLDER, Input
+from clipstream.media.live.connection import ConnectionOptions
 from clipstream.media.probe import MediaInfo, fingerprint, probe
 from clipstream.media.slices import Slice
 from clipstream.namesakes import claim, live_named_apart, named_apart
@@ -32,7 +35,7 @@ from clipstream.settings import Settings
 from clipstream.stopping import stop_on_signals
 from clipstream.timing import slice_start
 
-__all__ = ["Outcome", "Watcher", "run_job"]
+__all__ = ["FetchWatcher", "Outcome", "Watcher", "run_job"]
 
 OutcomeState = Literal["done", "already_done", "stopped", "failed", "bad_input"]
 
@@ -77,6 +80,14 @@ class Watcher(Protocol):
         """An input is done with, one way or another."""
 
 
+@runtime_checkable
+class FetchWatcher(Protocol):
+    """A watcher that is also told how fetching goes."""
+
+    def fetching(self, stream: str, share: float) -> None:
+        """So much of a stream has been fetched, 0 to 1, or from now on will be."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Ready:
     item: Input
@@ -85,35 +96,45 @@ class _Ready:
 
 
 def run_job(
-    inputs: Sequence[Input], settings: Settings, watcher: Watcher, live: Sequence[LiveInput] = ()
+    inputs: Sequence[Input],
+    settings: Settings,
+    watcher: Watcher,
+    live: Sequence[LiveInput] = (),
+    web: Sequence[WebInput] = (),
 ) -> tuple[Outcome, ...]:
-    """Find and cut the highlights of files and live streams; return an outcome for each, in order, files first.
+    """Find and cut the highlights of files, media on the web and live streams; return an outcome for each, in order.
 
     An input that cannot be used does not keep the others from being done. The same call after an interruption goes on
-    where it was. With live streams it returns when it is interrupted or the time is up that `settings` give them.
+    where it was. What is on the web is fetched before anything else begins. With live streams it returns when it is
+    interrupted or the time is up that `settings` give them.
 
     Raises:
         UsageError: A setting names something that is not there.
         FeatureUnavailableError: A feature that was named cannot be used.
         OutputError: The output folder cannot be written.
     """
-    return _Job(inputs, settings, watcher, live).run()
+    return _Job(inputs, settings, watcher, live, web).run()
 
 
 class _Job:
     def __init__(
-        self, inputs: Sequence[Input], settings: Settings, watcher: Watcher, live: Sequence[LiveInput] = ()
+        self,
+        inputs: Sequence[Input],
+        settings: Settings,
+        watcher: Watcher,
+        live: Sequence[LiveInput],
+        web: Sequence[WebInput],
     ) -> None:
         if live and (settings.top is not None or settings.target_duration_s is not None or settings.policy == "whole"):
             raise UsageError(
                 "top, target_duration and the policy whole judge a stream as a whole, and a live one has no end: "
                 "leave them out."
             )
-        self._live = live
+        self._live, self._web = live, web
         self._inputs, self._settings, self._watcher = inputs, settings, watcher
         self._selection: Selection = select_features(settings)
         self._out = Path(settings.out)
-        self._state = self._out / STATE_FOLDER
+        self._state, self._downloads = self._out / STATE_FOLDER, Downloads(self._out)
         self._outcomes: dict[str, Outcome] = {}
         self._started: set[str] = set()
         self._media: dict[str, _Ready] = {}
@@ -122,20 +143,46 @@ class _Job:
     def run(self) -> tuple[Outcome, ...]:
         self._prepare_output()
         self._inputs = named_apart(self._out, self._inputs)
-        self._live = live_named_apart(self._out, self._live, {item.stream for item in self._inputs})
-        ready = [item for item in map(self._check, self._inputs) if item is not None]
-        self._media = {item.item.stream: item for item in ready}
-        todo = [item for item in ready if not self._already_done(item)]
-        if todo or self._live:
-            self._work(ready, todo)
-        else:
-            self._tidy(ready)
-        everything: list[Input | LiveInput] = [*self._inputs, *self._live]
+        taken = {item.stream for item in self._inputs}
+        self._web = live_named_apart(self._out, self._web, taken)
+        self._live = live_named_apart(self._out, self._live, taken | {item.stream for item in self._web})
+        fetched, stopped = self._fetch()
+        if not stopped:
+            self._work_on(fetched)
+        everything: list[Input | LiveInput | WebInput] = [*self._inputs, *self._web, *self._live]
         for item in everything:
             if item.stream not in self._outcomes:
                 manifest = read_manifest(self._out / item.stream) if isinstance(item, LiveInput) else None
                 self._report(self._outcome(item, "stopped", "stopped; run the same command again to go on.", manifest))
         return tuple(self._outcomes[item.stream] for item in everything)
+
+    def _work_on(self, fetched: list[Input]) -> None:
+        ready = [item for item in map(self._check, [*self._inputs, *fetched]) if item is not None]
+        self._media = {item.item.stream: item for item in ready}
+        todo = [item for item in ready if not self._already_done(item.item, item.fingerprint)]
+        if todo or self._live:
+            self._work(ready, todo)
+        else:
+            self._tidy(ready)
+
+    def _fetch(self) -> tuple[list[Input], bool]:
+        """Fetch what is on the web and not finished; return what came, and whether the run was stopped over it."""
+        fetched, stop = [], Event()
+        with stop_on_signals(stop):
+            for item in self._web:
+                known = self._downloads.fingerprint_of(item)
+                if stop.is_set() or (known is not None and self._already_done(item, known)):
+                    continue
+                tell = partial(self._watcher.fetching, item.stream) if isinstance(self._watcher, FetchWatcher) else None
+                options = ConnectionOptions(stall_s=self._settings.stall_s, redirects=item.check is None)
+                try:
+                    with _only_run(self._state, [item.stream]):
+                        fetched.append(self._downloads.get(item, tell or (lambda _: None), stop, options))
+                except StoppedError:
+                    pass
+                except InputError as error:
+                    self._report(self._outcome(item, "bad_input", str(error)))
+        return fetched, stop.is_set()
 
     def _prepare_output(self) -> None:
         with writing(self._out):
@@ -148,22 +195,22 @@ class _Job:
         try:
             return _Ready(item, probe(item.path), fingerprint(item.path))
         except InputError as error:
-            self._report(self._outcome(item, "bad_input", str(error)))
+            self._report(self._outcome(item, "bad_input", str(error).replace(str(item.path), item.source)))
+            self._downloads.drop(item)
             return None
 
-    def _already_done(self, item: _Ready) -> bool:
+    def _already_done(self, item: Input | WebInput, fingerprint: str) -> bool:
         if self._settings.force:
             return False
-        manifest = self._finished(item)
+        manifest = self._finished(item, fingerprint)
         if manifest is None:
             return False
         message = "already finished with these settings; --force does it again."
-        self._report(self._outcome(item.item, "already_done", message, manifest))
+        self._report(self._outcome(item, "already_done", message, manifest))
         return True
 
-    def _finished(self, item: _Ready) -> Manifest | None:
-        infos = self._selection.infos
-        return finished_manifest(self._out, item.item.stream, item.fingerprint, self._settings, infos)
+    def _finished(self, item: Input | WebInput, fingerprint: str) -> Manifest | None:
+        return finished_manifest(self._out, item.stream, fingerprint, self._settings, self._selection.infos)
 
     def _work(self, ready: list[_Ready], todo: list[_Ready]) -> None:
         job = self._job_folder(ready)
@@ -186,7 +233,7 @@ class _Job:
         with writing(self._out):
             job.mkdir(parents=True, exist_ok=True)
             for item in todo:  # what is there is of other settings, or was asked to be done again
-                if resumed and self._finished(item):
+                if resumed and self._finished(item.item, item.fingerprint):
                     continue  # by this very run, before it was interrupted
                 with suppress(OSError):  # what stands in the way there is told when something is written
                     (self._out / item.item.stream / MANIFEST_NAME).unlink()
@@ -231,7 +278,7 @@ class _Job:
             if stream in self._outcomes:
                 continue
             # Perhaps finished before an interruption, so that this run had nothing left to do for it.
-            manifest = self._finished(item)
+            manifest = self._finished(item.item, item.fingerprint)
             if manifest is not None:
                 self._report(self._outcome(item.item, "done", None, manifest))
             elif failure is not None:
@@ -250,6 +297,7 @@ class _Job:
             outcome = self._outcomes.get(item.item.stream)
             if outcome is not None and outcome.state in {"done", "already_done"}:
                 shutil.rmtree(self._state / CLIP_RECORDS / item.item.stream, ignore_errors=True)
+                self._downloads.drop(item.item)
 
     def _tidy(self, ready: list[_Ready]) -> None:
         """Take away what a run left that was killed between its last result and its own tidying."""
@@ -287,6 +335,7 @@ class _Job:
         if manifest.status == "failed" and not manifest.source.duration_s and not manifest.highlights:
             problem = manifest.error or "nothing in it could be read."
             source = str(_source(item))
+            problem = problem.replace(str(item.path), source) if isinstance(item, Input) else problem
             said = problem if problem.startswith(source) else f"{source}: {problem}"
             self._report(self._outcome(item, "bad_input", said, manifest))
         elif manifest.status == "failed":
@@ -295,7 +344,11 @@ class _Job:
             self._report(self._outcome(item, "done", manifest.source.problem, manifest))
 
     def _outcome(
-        self, item: Input | LiveInput, state: OutcomeState, message: str | None = None, manifest: Manifest | None = None
+        self,
+        item: Input | LiveInput | WebInput,
+        state: OutcomeState,
+        message: str | None = None,
+        manifest: Manifest | None = None,
     ) -> Outcome:
         return Outcome(item.stream, _source(item), self._out / item.stream, state, message, manifest)
 
@@ -305,8 +358,10 @@ class _Job:
         self._watcher.finished(outcome)
 
 
-def _source(item: Input | LiveInput) -> Path | str:
-    return item.path if isinstance(item, Input) else str(item.address)
+def _source(item: Input | LiveInput | WebInput) -> Path | str:
+    if isinstance(item, Input):
+        return item.origin or item.path
+    return str(item.address)
 
 
 @contextmanager

@@ -5,8 +5,10 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from clipstream.errors import InputError
+from clipstream.fetching import WebInput
 from clipstream.live import LiveInput
 from clipstream.media.inputs import STATE_FOLDER, Input
 from clipstream.media.probe import fingerprint
@@ -17,6 +19,7 @@ from clipstream.report.records import from_json, to_json
 __all__ = ["claim", "live_named_apart", "named_apart"]
 
 _CLAIMS = "sources"
+_Addressed = TypeVar("_Addressed", LiveInput, WebInput)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +48,8 @@ def named_apart(out: Path, inputs: Sequence[Input]) -> list[Input]:
     return named
 
 
-def live_named_apart(out: Path, inputs: Sequence[LiveInput], taken: Collection[str]) -> list[LiveInput]:
-    """Give each live stream the name in `out` under which its results are, or else the next that is nobody's."""
+def live_named_apart(out: Path, inputs: Sequence[_Addressed], taken: Collection[str]) -> list[_Addressed]:
+    """Give what has an address the name in `out` under which its results are, or else the next that is nobody's."""
     used = set(taken)
     named = []
     for item in inputs:
@@ -71,7 +74,7 @@ def claim(out: Path, item: Input, source_fingerprint: str) -> None:
         OutputError: It cannot be written.
     """
     with write_atomically(_claim_path(out, item.stream)) as temporary:
-        owner = _Claim(str(item.path.absolute()), source_fingerprint)
+        owner = _Claim(item.origin or str(item.path.absolute()), source_fingerprint)
         temporary.write_text(json.dumps(to_json(owner)), encoding="utf-8")
 
 

@@ -14,6 +14,7 @@ from clipstream.detect.windows import WindowGrid, Windows
 from clipstream.extraction import Extractor, Following
 from clipstream.features import select_features
 from clipstream.media.decode import DecodeMode, SliceReader
+from clipstream.media.inputs import Input
 from clipstream.media.probe import fingerprint
 from clipstream.output import OutputContext, StreamOutput
 
@@ -39,7 +40,7 @@ def main() -> None:
         clip_written=lambda *_: None,
         stream_written=lambda _, manifest: print(manifest.status),  # noqa: T201 - what the test reads
     )
-    output = StreamOutput(context, path.stem, path, fingerprint(path))
+    output = StreamOutput(context, Input(path.stem, path), fingerprint(path))
     with SliceReader(path, path.stem, selection.needs, mode=DecodeMode.of(settings)) as slices:
         for item in slices:
             ((_, seen),) = extract([item])

@@ -17,6 +17,7 @@ from clipstream.cutting import chosen_suffix
 from clipstream.errors import CutError, StoppedError, UsageError
 from clipstream.media.cut import SmartCutter
 from clipstream.media.cutting import ClipResult, ClipSpec, Cutter
+from clipstream.media.inputs import Input
 from clipstream.media.probe import fingerprint, probe
 from clipstream.output import OutputContext, StreamOutput, finished_manifest
 from clipstream.report.manifest import Manifest, read_manifest
@@ -70,7 +71,7 @@ def context_of(out: Path, cutter: Cutter, threads: int = 1, *, stopped: bool = F
 
 
 def output_of(context: OutputContext, stream: str, source: Path) -> StreamOutput:
-    return StreamOutput(context, stream, source, fingerprint(source))
+    return StreamOutput(context, Input(stream, source), fingerprint(source))
 
 
 def write(output: StreamOutput, summary: StreamSummary) -> None:

@@ -11,14 +11,17 @@ from clipstream.cli.options import Presentation
 from clipstream.cli.summary import print_summary
 from clipstream.cli.watching import print_error, watching
 from clipstream.errors import InputError
+from clipstream.fetching import WebInput
 from clipstream.job import Outcome, run_job
 from clipstream.live import LiveInput
 from clipstream.log import configure_logging
 from clipstream.media.inputs import Input, expand_inputs
 from clipstream.media.live.address import Credentials, LiveAddress, is_live, stream_names
+from clipstream.media.live.connection import ConnectionOptions, ConnectionProblem
+from clipstream.media.live.web import find_media, media_suffix
 from clipstream.settings import Settings
 
-__all__ = ["exit_status", "run_files", "run_inputs"]
+__all__ = ["exit_status", "run_files", "run_inputs", "signals_received"]
 
 
 def run_files(arguments: Sequence[str], settings: Settings, presentation: Presentation) -> int:
@@ -29,25 +32,28 @@ def run_files(arguments: Sequence[str], settings: Settings, presentation: Presen
     """
     configure_logging(settings, debug=presentation.debug)
     inputs, errors = expand_inputs([argument for argument in arguments if not is_live(argument)])
-    live, unusable = _live_inputs([argument for argument in arguments if is_live(argument)], inputs, settings)
+    addressed, unusable = _addressed([argument for argument in arguments if is_live(argument)], inputs, settings)
     for error in (problems := [*errors, *unusable]):
         print_error(str(error))
-    return run_inputs(inputs, problems, settings, presentation, live)
+    live = [item for item in addressed if isinstance(item, LiveInput)]
+    web = [item for item in addressed if isinstance(item, WebInput)]
+    return run_inputs(inputs, problems, settings, presentation, live, web)
 
 
-def run_inputs(
+def run_inputs(  # noqa: PLR0917 - as `run_job`, whose inputs come last where there are none of them
     inputs: Sequence[Input],
     errors: Sequence[InputError],
     settings: Settings,
     presentation: Presentation,
     live: Sequence[LiveInput] = (),
+    web: Sequence[WebInput] = (),
 ) -> int:
     """Do what `run_files` does with arguments that are expanded already, into inputs and what was wrong."""
     outcomes: tuple[Outcome, ...] = ()
-    with _signals() as received:
-        if inputs or live:
+    with signals_received() as received:
+        if inputs or live or web:
             with watching(quiet=presentation.quiet) as watcher:
-                outcomes = run_job(inputs, settings, watcher, live)
+                outcomes = run_job(inputs, settings, watcher, live, web)
     if presentation.as_json:
         print_document(run_document(outcomes, errors))
     elif not presentation.quiet:
@@ -67,9 +73,9 @@ def exit_status(outcomes: Sequence[Outcome], errors: Sequence[InputError], recei
     return 2 if errors or "bad_input" in states else 0
 
 
-def _live_inputs(
+def _addressed(
     arguments: Sequence[str], files: Sequence[Input], settings: Settings
-) -> tuple[list[LiveInput], list[InputError]]:
+) -> tuple[list[LiveInput | WebInput], list[InputError]]:
     credentials = Credentials.of_option(settings.credentials) if settings.credentials else Credentials()
     addresses, errors = [], []
     for argument in arguments:
@@ -78,11 +84,29 @@ def _live_inputs(
         except InputError as error:
             errors.append(error)
     names = stream_names(addresses, [item.stream for item in files])
-    return [LiveInput(stream, address) for address, stream in names.items()], errors
+    found = []
+    for address, stream in names.items():
+        try:
+            found.append(_looked_up(stream, address, settings))
+        except InputError as error:
+            errors.append(error)
+    return found, errors
+
+
+def _looked_up(stream: str, address: LiveAddress, settings: Settings) -> LiveInput | WebInput:
+    if address.scheme not in {"http", "https"}:
+        return LiveInput(stream, address)
+    try:
+        media = find_media(address, ConnectionOptions(stall_s=settings.stall_s))
+    except ConnectionProblem:
+        if media_suffix(address):
+            raise
+        return LiveInput(stream, address)  # a stream that is off now is waited for
+    return LiveInput(stream, address) if media is None else WebInput(stream, address, media)
 
 
 @contextmanager
-def _signals() -> Iterator[list[int]]:
+def signals_received() -> Iterator[list[int]]:
     """Give a list that holds the signals received inside, once it is left, whoever handles them."""
     received: list[int] = []
     if current_thread() is not main_thread():

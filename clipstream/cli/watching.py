@@ -98,6 +98,9 @@ class QuietWatcher:
     def clip_written(self, stream: str, interval: Interval, path: Path) -> None:
         """Take in that a clip is there."""
 
+    def fetching(self, stream: str, share: float) -> None:
+        """Take in how much of it is fetched."""
+
     def finished(self, outcome: Outcome) -> None:
         """Print the error, if it is one."""
         if outcome.state == "bad_input":
@@ -108,6 +111,15 @@ class QuietWatcher:
 
 class LineWatcher(QuietWatcher):
     """Prints a line when a stream begins and one when it ends."""
+
+    def __init__(self) -> None:
+        self._fetched: set[str] = set()
+
+    def fetching(self, stream: str, share: float) -> None:  # noqa: ARG002 - the Protocol's
+        """Print a line when a stream begins to be fetched."""
+        if stream not in self._fetched:
+            self._fetched.add(stream)
+            sys.stderr.write(f"{stream}: fetching\n")
 
     def started(self, stream: str, duration_s: Fraction | None) -> None:
         """Print the line that begins a stream."""
@@ -133,12 +145,19 @@ class LiveWatcher(QuietWatcher):
         self.console: Console = console
         self._now = now
         self._paces: dict[str, Pace] = {}
+        self._fetched: dict[str, float] = {}
         self._lock = Lock()
 
     def started(self, stream: str, duration_s: Fraction | None) -> None:
         """Add its line."""
         with self._lock:
+            self._fetched.pop(stream, None)
             self._paces[stream] = Pace(duration_s)
+
+    def fetching(self, stream: str, share: float) -> None:
+        """Show how much of it is fetched."""
+        with self._lock:
+            self._fetched[stream] = share
 
     def progressed(self, stream: str, media_s: Fraction) -> None:
         """Move its line on."""
@@ -156,6 +175,7 @@ class LiveWatcher(QuietWatcher):
         """Replace its line by what came of it."""
         with self._lock:
             self._paces.pop(outcome.stream, None)
+            self._fetched.pop(outcome.stream, None)
         super().finished(outcome)
         if line := finish_line(outcome):
             self.console.print(Text(line), soft_wrap=True)
@@ -167,6 +187,9 @@ class LiveWatcher(QuietWatcher):
         for column in range(6):
             table.add_column(no_wrap=True, justify="right" if column in {1, 3, 4} else "left")
         with self._lock:
+            for stream, share in self._fetched.items():
+                bar = ProgressBar(1.0, share, width=_BAR_CELLS)
+                table.add_row(_name(stream), f"{share:.0%}", bar, "", "", "fetching")
             for stream, pace in self._paces.items():
                 table.add_row(*_cells(stream, pace, now_s))
         return table
@@ -199,9 +222,13 @@ def watching(*, quiet: bool) -> Iterator[Watcher]:
             yield watcher
 
 
-def _cells(stream: str, pace: Pace, now_s: float) -> list[RenderableType]:
+def _name(stream: str) -> Text:
     name = Text(stream, style="bold", overflow="ellipsis")
     name.truncate(_NAME_CELLS, overflow="ellipsis")
+    return name
+
+
+def _cells(stream: str, pace: Pace, now_s: float) -> list[RenderableType]:
     at = _clock(pace.media_s)
     bar: RenderableType = ""
     if pace.duration_s:
@@ -211,7 +238,7 @@ def _cells(stream: str, pace: Pace, now_s: float) -> list[RenderableType]:
     clips = f"{pace.clips} clip{'' if pace.clips == 1 else 's'}" if pace.clips else ""
     state = clips or ("deciding" if pace.read_out else "looking" if pace.begun_s is not None else "starting")
     return [
-        name,
+        _name(stream),
         at,
         bar,
         f"{speed:.1f}×" if speed else "",

@@ -59,7 +59,7 @@ class ClipSink(FixedPartitionedSink[_Found, tuple[_Found, ...]]):
         clip_written: Callable[[str, Interval, Path], None] | None = None,
         stream_written: Callable[[str, Manifest], None] | None = None,
     ) -> None:
-        self._paths = {item.stream: item.path for item in inputs}
+        self._inputs = {item.stream: item for item in inputs}
         self._fingerprints = {item.stream: _fingerprint(item.path) for item in inputs}  # now: before they are read
         self._cameras, self._skip = cameras, frozenset(skip)
         selection = selection or select_features(settings)
@@ -78,7 +78,7 @@ class ClipSink(FixedPartitionedSink[_Found, tuple[_Found, ...]]):
 
     def list_parts(self) -> list[str]:
         """Return the streams' names."""
-        return sorted([*self._paths, *(self._cameras.inputs if self._cameras else ())])
+        return sorted([*self._inputs, *(self._cameras.inputs if self._cameras else ())])
 
     def part_fn(self, item_key: str) -> int:
         """Return the place of the stream's own partition."""
@@ -95,7 +95,7 @@ class ClipSink(FixedPartitionedSink[_Found, tuple[_Found, ...]]):
         if self._cameras is not None and for_part in self._cameras.inputs:
             output = LiveOutput(self._context, for_part, self._cameras, self._infos)
         else:
-            output = StreamOutput(self._context, for_part, self._paths[for_part], self._fingerprints[for_part])
+            output = StreamOutput(self._context, self._inputs[for_part], self._fingerprints[for_part])
         partition = _OutputPartition(output)
         if for_part not in self._skip:
             partition.write_batch(list(resume_state or ()))

@@ -43,10 +43,12 @@ class LiveInput:
     Attributes:
         stream: Its name: the key in the dataflow and the name of its output folder.
         address: Where it is.
+        redirects: Whether an HTTP server may send elsewhere.
     """
 
     stream: str
     address: LiveAddress
+    redirects: bool = True
 
 
 class Camera:
@@ -146,7 +148,11 @@ class Cameras:
             stream,
             self._needs,
             mode=DecodeMode.of(settings),
-            options=ConnectionOptions(udp=settings.rtsp_transport == "udp", stall_s=settings.stall_s),
+            options=ConnectionOptions(
+                udp=settings.rtsp_transport == "udp",
+                stall_s=settings.stall_s,
+                redirects=self.inputs[stream].redirects,
+            ),
             sink=recorder,
             start_slice=max(n, math.floor((time.time() - began_unix_s) / float(SLICE_S))),
             began_unix_s=began_unix_s,

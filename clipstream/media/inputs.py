@@ -34,10 +34,24 @@ class Input:
     Attributes:
         stream: Its name: the key in the dataflow and the name of its output folder.
         path: The file.
+        origin: Of a file that was fetched for the run, the address it came from, without its secrets.
+        problem: What is missing in such a file, in one line.
     """
 
     stream: str
     path: Path
+    origin: str | None = None
+    problem: str | None = None
+
+    @property
+    def source(self) -> str:
+        """Where it comes from: its origin, or the path."""
+        return self.origin or str(self.path)
+
+    @property
+    def name(self) -> str:
+        """The last part of its source, for people."""
+        return self.path.name if self.origin is None else self.origin.partition("?")[0].rpartition("/")[2]
 
 
 def expand_inputs(arguments: Sequence[str]) -> tuple[list[Input], list[InputError]]:

@@ -19,7 +19,7 @@ from clipstream.features.base import FeatureInfo
 from clipstream.log import traceback_of
 from clipstream.media.cut import join_clips
 from clipstream.media.cutting import ClipResult, ClipSpec
-from clipstream.media.inputs import STATE_FOLDER
+from clipstream.media.inputs import STATE_FOLDER, Input
 from clipstream.media.probe import MediaInfo, probe
 from clipstream.media.thumbnails import thumbnail_jpeg
 from clipstream.output.context import OutputContext, in_words, printable, tell
@@ -59,18 +59,18 @@ def clip_name(interval: Interval, suffix: str) -> str:
 class StreamOutput(OutputQueue):
     """Everything that is written for one file.
 
-    `source_fingerprint` is what `source` was before it was analysed; empty where it could not be read.
+    `source_fingerprint` is what the file of `item` was before it was analysed; empty where it could not be read.
     """
 
-    def __init__(self, context: OutputContext, stream: str, source: Path, source_fingerprint: str) -> None:
+    def __init__(self, context: OutputContext, item: Input, source_fingerprint: str) -> None:
         super().__init__(context)
-        self._stream, self._source = stream, source
-        self._folder = context.out / stream
-        self._records = context.out / STATE_FOLDER / CLIP_RECORDS / stream
+        self._item, self._stream, self._source = item, item.stream, item.path
+        self._folder = context.out / item.stream
+        self._records = context.out / STATE_FOLDER / CLIP_RECORDS / item.stream
         self._media: MediaInfo | None = None
         self._fingerprint = source_fingerprint
         with suppress(InputError):  # what cannot be read is reported by the source, with an end that says so
-            self._media = probe(source)
+            self._media = probe(item.path)
         self._clips: dict[int, ClipResult] = {}
         self._uncut: dict[int, str] = {}
 
@@ -90,7 +90,7 @@ class StreamOutput(OutputQueue):
                 metadata={
                     "title": f"{self._stream} {interval.number}",
                     "comment": (
-                        f"{clock(interval.start_ms)} to {clock(interval.end_ms)} of {printable(self._source.name)}: "
+                        f"{clock(interval.start_ms)} to {clock(interval.end_ms)} of {printable(self._item.name)}: "
                         f"{reason_sentence(interval.reasons)}"
                     ),
                 },
@@ -152,11 +152,12 @@ class StreamOutput(OutputQueue):
         elif summary.end.problem and not summary.end.duration_s:
             error = summary.end.problem
         source = Source(
-            path=printable(str(self._source)),
-            name=printable(self._source.name),
+            path=printable(self._item.source),
+            name=printable(self._item.name),
             size_bytes=self._media.size_bytes if self._media else None,
             fingerprint=self._fingerprint,
             streams=self._media.tracks if self._media else (),
+            problem=self._item.problem,
         )
         return describe(
             summary,

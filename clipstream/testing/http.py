@@ -40,6 +40,13 @@ class _Failure:
     matching: str
 
 
+@dataclass(slots=True)
+class _Cut:
+    size: int
+    times: int
+    matching: str
+
+
 class HttpServer(LoopbackServer):
     """Playlists, segments and files on 127.0.0.1, over HTTP/1.1 with ranges and connections that stay.
 
@@ -51,8 +58,10 @@ class HttpServer(LoopbackServer):
         super().__init__()
         self._playlists: dict[str, Playlist] = {}
         self._files: dict[str, Path] = {}
+        self._redirects: dict[str, str] = {}
         self._failures: list[_Failure] = []
         self._answered: deque[Answered] = deque(maxlen=_REMEMBERED)
+        self._cuts: list[_Cut] = []
         self._delay_s = 0.0
         self._answering = asyncio.Event()
         self._answering.set()
@@ -118,8 +127,18 @@ class HttpServer(LoopbackServer):
         """Answer the next `times` requests whose path contains `matching` with an error."""
         self._soon(lambda: self._failures.append(_Failure(status, times, matching)))
 
+    def cut_short(self, size: int, times: int = 1, *, matching: str = "") -> None:
+        """Close the connection after `size` bytes of the next `times` answers whose path contains `matching`."""
+        self._soon(lambda: self._cuts.append(_Cut(size, times, matching)))
+
+    def redirect(self, path: str, url: str) -> str:
+        """Send whoever asks for a path to another address, and return its own."""
+        self._soon(lambda: self._redirects.update({path: url}))
+        return self.url_of(path)
+
     def _begin_anew(self) -> None:
         self._failures.clear()
+        self._cuts.clear()
         self._delay_s = 0.0
         self._answering.set()
 
@@ -153,13 +172,21 @@ class HttpServer(LoopbackServer):
                 headers["Content-Range"] = f"bytes {first}-{last}/{whole}"
                 if first >= whole:
                     status, headers["Content-Range"] = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, f"bytes */{whole}"
+            if (url := self._redirects.get(path)) is not None:
+                status, headers["Location"] = HTTPStatus.FOUND, url
             headers["Content-Length"] = str(len(body))
+            cut = next((one for one in self._cuts if one.times > 0 and one.matching in path), None)
+            if cut is not None:
+                cut.times -= 1
+                body = body[: cut.size]
             lines = [f"HTTP/1.1 {status} {_phrase(status)}", *(f"{name}: {value}" for name, value in headers.items())]
             writer.write(("\r\n".join(lines) + "\r\n\r\n").encode() + (b"" if method == "HEAD" else body))
             with self._changed:
                 self._answered.append(Answered(path, int(status), monotonic()))
                 self._changed.notify_all()
             await writer.drain()
+            if cut is not None:
+                return
 
     def _find(self, path: str) -> tuple[int, str, bytes]:
         """Return status, type and body of what is under a path."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, quote, urlsplit
 
 from clipstream.errors import InputError, UsageError
-from clipstream.media.inputs import safe_name
+from clipstream.media.inputs import MEDIA_SUFFIXES, safe_name
 
 __all__ = ["Credentials", "LiveAddress", "check_public", "is_live", "scrub", "stream_names"]
 
@@ -104,7 +104,7 @@ class LiveAddress:
             return safe_name(self._url.removeprefix("/dev/"))
         parts = _split(self._url)
         port = "" if self.port in {None, _PORTS.get(self.scheme)} else str(self.port)
-        path = re.sub(r"\.(m3u8|mpd|sdp)$", "", parts.path.rpartition("@")[2])
+        path = _without_suffix(parts.path.rpartition("@")[2])
         told = [f"{key}-{value}" for key, value in parse_qsl(parts.query) if key.lower() in _SHOWN]
         return safe_name("-".join(word for word in (self.host, port, path.strip("/"), *told) if word))
 
@@ -223,6 +223,11 @@ def check_public(address: LiveAddress) -> None:
         mapped = getattr(number, "ipv4_mapped", None) or getattr(number, "sixtofour", None)
         if any(not one.is_global or one.is_multicast for one in (number, mapped) if one is not None):
             raise InputError(f"{address}: the host is in a private network ({number}); {advice}")
+
+
+def _without_suffix(path: str) -> str:
+    stem, dot, suffix = path.rpartition(".")
+    return stem if f"{dot}{suffix.lower()}" in MEDIA_SUFFIXES | {".m3u8", ".mpd", ".sdp"} else path
 
 
 def _split(url: str) -> SplitResult:
