@@ -12,6 +12,7 @@ from clipstream.errors import UsageError
 
 __all__ = [
     "ENVIRONMENT_PREFIX",
+    "JOB_VARIABLE",
     "Kind",
     "Option",
     "duration_text",
@@ -22,6 +23,8 @@ __all__ = [
 ]
 
 ENVIRONMENT_PREFIX = "CLIPSTREAM_"
+JOB_VARIABLE = "JOB_MESSAGE"
+"""The variable that describes a batch job."""
 
 Kind = Literal["int", "float", "duration", "str", "bool", "choice", "list", "pairs", "prompts", "commands"]
 """`duration` is seconds as a float; `list` a tuple of texts; `pairs` a tuple of (name, number), sorted by name;

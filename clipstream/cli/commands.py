@@ -1,5 +1,6 @@
 """The commands and their help; what they do is imported when one of them runs."""
 
+import os
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from clipstream.cli.options import (
     presentation_options,
     settings_options,
 )
+from clipstream.options import JOB_VARIABLE
 
 __all__ = ["commands"]
 
@@ -26,6 +28,8 @@ class _DefaultRun(click.Group):
 
         A command may stand behind options that take no value: `--json inspect FILE` is `inspect --json FILE`.
         """
+        if not args and JOB_VARIABLE in os.environ:
+            args = ["job"]
         own = {*self.commands, "--help", "-h", "--version"}
         options = list(takewhile(lambda arg: arg in Presentation.FLAGS, args))
         command, *others = args[len(options) :] or [""]
@@ -47,6 +51,12 @@ def _run(files: tuple[str, ...], config: Path | None, json: bool, quiet: bool, d
     from clipstream.cli.run import run_files  # noqa: PLC0415 - keeps --help light
 
     return run_files(files, load_settings(flags, config), Presentation(json, quiet, debug))
+
+
+def _job(config: Path | None, json: bool, quiet: bool, debug: bool, **flags: Any) -> int:
+    from clipstream.cli.batch import run_batch_job  # noqa: PLC0415 - keeps --help light
+
+    return run_batch_job(os.environ, load_settings(flags, config), Presentation(json, quiet, debug))
 
 
 def _demo(config: Path | None, json: bool, quiet: bool, debug: bool, **flags: Any) -> int:
@@ -176,6 +186,15 @@ commands = _DefaultRun(
                     "they are.\n\nNAME is one that 'weights' lists, or MODEL:TAG of open_clip.",
                 )
             ],
+        ),
+        RunCommand(
+            "job",
+            context_settings=_CONTEXT,
+            callback=_job,
+            params=[*settings_options(), *presentation_options()],
+            short_help=f"Do the job that the variable {JOB_VARIABLE} describes; the default command where it is set.",
+            help=f"Do the job that the variable {JOB_VARIABLE} describes in JSON: stream_url and stream_id.\n\n"
+            "Results and a status.json appear in OUT/STREAM_ID/.",
         ),
         RunCommand(
             "demo",
