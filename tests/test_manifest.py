@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from hypothesis import given
@@ -227,3 +227,9 @@ def test_a_file_where_the_folder_should_be_is_one_line(tmp_path: Path, manifest:
 def test_the_documentation_names_every_field(record: type) -> None:
     documented = set(re.findall(r"^\| `(\w+)` \|", DOCS.read_text(encoding="utf-8"), re.MULTILINE))
     assert {item.name for item in fields(record)} <= documented
+
+
+def test_the_documentation_names_every_status() -> None:
+    (row,) = (line for line in DOCS.read_text(encoding="utf-8").splitlines() if line.startswith("| `status` |"))
+    values = get_args(get_type_hints(Manifest)["status"])
+    assert set(values) <= set(re.findall(r"`(\w+)`", row))
