@@ -67,7 +67,7 @@ def pictures(path: Path) -> list[tuple[int, float]]:
     """Return number and time of every picture."""
     with av.open(str(path)) as container:
         return [
-            (read_number(frame.to_ndarray(format="gray")), float(frame.pts * frame.time_base))
+            (read_number(frame.to_ndarray(format="gray")), frame.time or 0.0)
             for frame in container.decode(video=0)
         ]
 
