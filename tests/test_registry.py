@@ -23,7 +23,7 @@ SliceMaker = Callable[..., list[Slice]]
 
 
 def test_every_module_without_an_underscore_is_a_feature() -> None:
-    assert feature_names() == ("audio", "motion", "shots")
+    assert feature_names() == ("audio", "motion", "pose", "shots")
 
 
 def test_by_default_all_are_used_in_order_of_name() -> None:
@@ -40,12 +40,12 @@ def test_named_features_alone_are_used_once_each() -> None:
 
 def test_a_weight_that_was_set_takes_the_place_of_the_features_own() -> None:
     weights = {info.name: info.weight for info in select_features(Settings(weight=(("audio", 0.7),))).infos}
-    assert weights == {"audio": 0.7, "motion": 0.4, "shots": 0.0}
+    assert weights == {"audio": 0.7, "motion": 0.4, "pose": 0.4, "shots": 0.0}
 
 
 @pytest.mark.parametrize("settings", [Settings(features=("smell",)), Settings(weight=(("smell", 1.0),))])
 def test_an_unknown_name_is_answered_with_those_that_are_installed(settings: Settings) -> None:
-    with pytest.raises(UsageError, match="'smell'; installed are audio, motion, shots"):
+    with pytest.raises(UsageError, match="'smell'; installed are audio, motion, pose, shots"):
         select_features(settings)
 
 
@@ -79,7 +79,8 @@ def absent(_: Settings) -> Feature:
 
 def test_a_third_partys_feature_is_used_like_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
     Installed(monkeypatch, lambda _: Smell())
-    assert [feature.name for feature in select_features(Settings()).features] == ["audio", "motion", "shots", "smell"]
+    names = [feature.name for feature in select_features(Settings()).features]
+    assert names == ["audio", "motion", "pose", "shots", "smell"]
 
 
 def test_what_is_unavailable_is_left_out_by_default_and_the_reason_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,14 +99,15 @@ def test_what_is_unavailable_but_was_named_is_an_error(monkeypatch: pytest.Monke
 def test_signals_are_named_after_their_feature_and_share_its_score() -> None:
     for feature in select_features(Settings()).features:
         assert all(signal.name.startswith(f"{feature.name.rstrip('s')}_") for signal in feature.signals)
-        assert sum(signal.weight for signal in feature.signals) == pytest.approx(1 if feature.weight else 0)
+        assert sum(abs(signal.weight) for signal in feature.signals) == pytest.approx(1 if feature.weight else 0)
         assert all(signal.min_spread > 0 for signal in feature.signals)
 
 
 @pytest.mark.parametrize(("fps", "rate_hz"), [(12.0, Fraction(12)), (0.0, None)])
 def test_pictures_are_scaled_once_for_all_features(fps: float, rate_hz: Fraction | None) -> None:
     requests = {request for f in select_features(Settings(analysis_fps=fps)).features for request in f.needs.frames}
-    assert [(r.side_px, r.pixel_format, r.rate_hz, r.lead_frames) for r in requests] == [(256, "bgr24", rate_hz, 1)]
+    asked = {(r.side_px, r.pixel_format, r.rate_hz, r.lead_frames) for r in requests}
+    assert asked == {(256, "bgr24", rate_hz, 1), (640, "bgr24", Fraction(15, 2), 0)}
 
 
 def test_listing_the_features_imports_none_of_them() -> None:
@@ -119,7 +121,7 @@ def test_listing_the_features_imports_none_of_them() -> None:
 
 def test_the_features_import_neither_bytewax_nor_librosa() -> None:
     program = (
-        "import sys; from clipstream.features import audio, motion, shots; "
+        "import sys; from clipstream.features import audio, motion, pose, shots; "
         "print(sorted({'bytewax', 'librosa', 'torch'} & set(sys.modules)))"
     )
     shown = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
