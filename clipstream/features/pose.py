@@ -53,12 +53,12 @@ def _informs(name: str, label: str, unit: str, min_spread: float) -> Signal:
 
 class _Pose:
     name = "pose"
-    weight = 0.4
+    weight = 0.6
     saves = "poses"
     signals: tuple[Signal, ...] = (
-        Signal("pose_speed", "movement of the limbs", "body lengths/s", weight=0.4, min_spread=0.1),
-        Signal("pose_tuck", "length of the legs, as against the trunk,", "", weight=-0.4, min_spread=0.15),
-        Signal("pose_airborne", "height of the feet", "body lengths", weight=0.2, min_spread=0.1),
+        Signal("pose_speed", "movement of the limbs", "body lengths/s", weight=0.45, min_spread=0.05),
+        Signal("pose_tuck", "length of the legs, as against the trunk,", "", weight=-0.45, min_spread=0.1),
+        Signal("pose_airborne", "height of the feet", "body lengths", weight=0.1, min_spread=0.1),
         _informs("people", "number of people", "", 1.0),
         _informs("subject", "number of the person followed", "", 1.0),
         _informs("left", "left edge of the person", "of the width", 0.1),
