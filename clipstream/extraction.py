@@ -16,7 +16,10 @@ from clipstream.results import Row
 __all__ = ["Extractor", "Following", "FollowingState", "Keep"]
 
 Keep = Callable[[str, Slice, Observation], None]
-"""Given the feature's name, the slice and what was observed in it, keeps the details. Called before the row is out."""
+"""Given the feature's name, the slice and what was observed in it, keeps the details. Called before the row is out.
+
+What it raises ends the run: a row whose details are lost must not go on.
+"""
 
 _log = structlog.get_logger()
 
@@ -46,18 +49,21 @@ class Extractor:
         failed = 0
         for feature in self._features:
             numbers = np.full((len(slices), len(feature.signals)), np.nan, np.float32)
+            seen: Sequence[Observation] = [Observation(b"")] * len(slices)
             try:
                 if follows(feature):
-                    seen = self._observe(feature, slices)
-                    observed.append(seen)
+                    seen = _observe(feature, slices)
                 else:
                     extracted = cast("Feature", feature).extract(slices)
                     numbers = np.asarray(extracted, np.float32).reshape(numbers.shape)
             except Exception as error:  # noqa: BLE001 - counted on the rows; one feature must not end the flow
                 failed += 1
                 self._report(feature.name, slices[0].stream, error)
-                if follows(feature):
-                    observed.append([Observation(b"")] * len(slices))
+            if follows(feature):
+                observed.append(seen)
+                if self._keep is not None:
+                    for item, observation in zip(slices, seen, strict=True):
+                        self._keep(feature.name, item, observation)
             columns.append(numbers)
         values = np.concatenate(columns, axis=1) if columns else np.zeros((len(slices), 0), np.float32)
         return [
@@ -71,15 +77,6 @@ class Extractor:
             )
             for i, item in enumerate(slices)
         ]
-
-    def _observe(self, feature: FollowingFeature, slices: list[Slice]) -> Sequence[Observation]:
-        seen = feature.observe(slices)
-        if len(seen) != len(slices):
-            raise ValueError(f"{len(seen)} observations of {len(slices)} slices")
-        if self._keep is not None:
-            for item, observation in zip(slices, seen, strict=True):
-                self._keep(feature.name, item, observation)
-        return seen
 
     def _report(self, feature: str, stream: str, error: Exception) -> None:
         if feature not in self._reported:  # once: a feature that fails tends to fail on every slice
@@ -133,6 +130,13 @@ class Following:
 def follows(feature: AnyFeature) -> TypeGuard[FollowingFeature]:
     """Say whether a feature observes and follows, instead of extracting at once."""
     return hasattr(feature, "observe")
+
+
+def _observe(feature: FollowingFeature, slices: list[Slice]) -> Sequence[Observation]:
+    seen = feature.observe(slices)
+    if len(seen) != len(slices):
+        raise ValueError(f"{len(seen)} observations of {len(slices)} slices")
+    return seen
 
 
 def _end(item: Slice) -> Row:

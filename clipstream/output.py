@@ -41,6 +41,7 @@ from clipstream.report.page import REPORT_NAME, write_report
 from clipstream.report.records import from_json, to_json
 from clipstream.report.tables import TABLE_NAMES, write_features, write_highlights, write_scores
 from clipstream.results import Interval, StreamSummary
+from clipstream.saving import Saving
 from clipstream.settings import Settings
 from clipstream.timing import clock
 
@@ -72,6 +73,7 @@ class OutputContext:
         stopped: Asked often; once true, work is given up and nothing half-done stays.
         clip_written: Told of every clip as it appears.
         stream_written: Told when all of a stream is written.
+        saving: What writes the tables that `--save` asks for, if anything is to.
     """
 
     out: Path
@@ -82,6 +84,7 @@ class OutputContext:
     stopped: Callable[[], bool]
     clip_written: Callable[[str, Interval, Path], None]
     stream_written: Callable[[str, Manifest], None]
+    saving: Saving | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,12 +225,18 @@ class StreamOutput:
             if self._context.stopped():
                 raise StoppedError("stopped while the report was written; run the same command again to go on.")
         manifest = self._manifest(summary, reel)
+        saving = self._context.saving
+        if saving:
+            saved = saving.write(self._folder, manifest, len(summary.values), self._media, self._context.stopped)
+            manifest = replace(manifest, saved=saved)
         self._remove_strangers(manifest)
         write_highlights(self._folder, manifest)
         write_features(self._folder, summary)
         write_scores(self._folder, summary)
         write_report(self._folder, manifest, summary, thumbnails)
         write_manifest(self._folder, manifest)  # last: it says that everything else is there
+        if saving:
+            saving.discard(self._stream)
         _tell(self._context.stream_written, self._stream, manifest)
 
     def _join(self) -> Reel | None:

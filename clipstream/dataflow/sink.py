@@ -16,6 +16,7 @@ from clipstream.media.probe import fingerprint
 from clipstream.output import OutputContext, StreamOutput
 from clipstream.report.manifest import Manifest
 from clipstream.results import Interval, StreamSummary
+from clipstream.saving import Saving
 from clipstream.settings import Settings
 
 __all__ = ["ClipSink"]
@@ -34,7 +35,8 @@ class ClipSink(FixedPartitionedSink[_Found, tuple[_Found, ...]]):
     Args:
         inputs: The same as the source's.
         settings: The run's.
-        selection: The features, to say in the manifest which were left out; chosen from `settings` by default.
+        selection: The features, to say in the manifest which were left out, and to write what `settings.save` names;
+            chosen from `settings` by default.
         cutter: What cuts; by default the cutter that `settings` ask for.
         skip: Streams that are finished already: nothing of what a snapshot remembers of them is written again.
         stop: Once set, cutting is given up between two packets; the snapshot still remembers it.
@@ -57,15 +59,20 @@ class ClipSink(FixedPartitionedSink[_Found, tuple[_Found, ...]]):
         self._paths = {item.stream: item.path for item in inputs}
         self._fingerprints = {item.stream: _fingerprint(item.path) for item in inputs}  # now: before they are read
         self._skip = frozenset(skip)
+        selection = selection or select_features(settings)
+        saving = Saving(settings, selection.features)
+        for stream in self._paths.keys() - self._skip:
+            saving.begin(stream, self._fingerprints[stream])  # now: before anything is observed
         self._context = OutputContext(
             out=Path(settings.out),
             settings=settings,
-            left_out=(selection or select_features(settings)).left_out,
+            left_out=selection.left_out,
             cutter=cutter or chosen_cutter(settings),
             pool=ThreadPoolExecutor(settings.workers, "output"),
             stopped=(stop or Event()).is_set,
             clip_written=clip_written or _ignore,
             stream_written=stream_written or _ignore,
+            saving=saving,
         )
 
     def list_parts(self) -> list[str]:
