@@ -28,6 +28,7 @@ from clipstream.output import CLIP_RECORDS, finished_manifest
 from clipstream.report.files import writing
 from clipstream.report.manifest import MANIFEST_NAME, Manifest, read_manifest
 from clipstream.results import Interval
+from clipstream.saving import JOURNALS
 from clipstream.settings import Settings
 from clipstream.stopping import stop_on_signals
 from clipstream.timing import slice_start
@@ -109,6 +110,8 @@ class _Job:
                 "top, target_duration and the policy whole judge a stream as a whole, and a live one has no end: "
                 "leave them out."
             )
+        if live and settings.save:
+            raise UsageError("what --save keeps is of files: leave it out for live streams.")
         self._live = live
         self._inputs, self._settings, self._watcher = inputs, settings, watcher
         self._selection: Selection = select_features(settings)
@@ -216,7 +219,7 @@ class _Job:
         if cameras is not None:
             cameras.close()
         silent = self._settle(todo, failure, stopped=stop.is_set(), resumed=resumed)
-        self._forget_clips_of_finished(ready)
+        self._forget_records_of_finished(ready)
         if not stop.is_set() or (failure is not None and resumed):
             # What made a run fail twice may be what was saved of it: the next begins from the beginning.
             shutil.rmtree(job, ignore_errors=True)
@@ -245,19 +248,21 @@ class _Job:
                 self._report(self._outcome(camera, "failed", _why_broken(failure)))
         return silent
 
-    def _forget_clips_of_finished(self, ready: list[_Ready]) -> None:
+    def _forget_records_of_finished(self, ready: list[_Ready]) -> None:
         for item in ready:
             outcome = self._outcomes.get(item.item.stream)
             if outcome is not None and outcome.state in {"done", "already_done"}:
-                shutil.rmtree(self._state / CLIP_RECORDS / item.item.stream, ignore_errors=True)
+                for records in (CLIP_RECORDS, JOURNALS):
+                    shutil.rmtree(self._state / records / item.item.stream, ignore_errors=True)
 
     def _tidy(self, ready: list[_Ready]) -> None:
         """Take away what a run left that was killed between its last result and its own tidying."""
         job = self._job_folder(ready)
-        leftovers = [job, *(self._state / CLIP_RECORDS / item.item.stream for item in ready)]
+        records = (self._state / name for name in (CLIP_RECORDS, JOURNALS))
+        leftovers = [job, *(folder / item.item.stream for folder in records for item in ready)]
         if any(path.exists() for path in leftovers):
             with suppress(UsageError), _only_run(self._state, [item.item.stream for item in ready]):
-                self._forget_clips_of_finished(ready)
+                self._forget_records_of_finished(ready)
                 shutil.rmtree(job, ignore_errors=True)
 
     def _job_folder(self, ready: list[_Ready]) -> Path:

@@ -54,7 +54,7 @@ def _informs(name: str, label: str, unit: str, min_spread: float) -> Signal:
 
 class _Pose:
     name = "pose"
-    weight = 0.6
+    weight = 0.8
     saves = "poses"
     signals: tuple[Signal, ...] = (
         Signal("pose_speed", "movement of the limbs", "body lengths/s", weight=0.45, min_spread=0.05),
