@@ -80,7 +80,7 @@ class _Pose:
         self._request = FrameRequest(side_px=_SIDE_PX, rate_hz=rate_hz, lead_frames=0)
         self._keeps_details = keeps_details
         self.needs = MediaNeeds(frames=(self._request,))
-        self.about = f"{model.runner.name}, {model.runner.placement}"
+        self.about = f"{model.runner.name}, SHA-256 {model.checksum[:12]}"
 
     @property
     def slices_at_once(self) -> int:
@@ -121,7 +121,7 @@ class _Pose:
     @property
     def schema(self) -> Any:
         """The columns of the table of poses, a `pyarrow.Schema`."""
-        return poses_schema()
+        return poses_schema().with_metadata({"model": self._model.runner.name, "checksum": self._model.checksum})
 
     def table(self, kept: Iterable[tuple[int, Observation]], width_px: int, height_px: int) -> Iterator[Any]:
         """Yield the table of poses of one stream as `pyarrow.RecordBatch`es; see `_poses_table`.
