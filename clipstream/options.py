@@ -10,9 +10,18 @@ from typing import Any, Literal
 
 from clipstream.errors import UsageError
 
-__all__ = ["ENVIRONMENT_PREFIX", "Kind", "Option", "duration_text", "parse_duration", "suggestion"]
+__all__ = ["ENVIRONMENT_PREFIX", "MESSAGE_VARIABLES", "Kind", "Option", "duration_text", "parse_duration", "suggestion"]
 
 ENVIRONMENT_PREFIX = "CLIPSTREAM_"
+
+MESSAGE_VARIABLES = tuple(
+    ENVIRONMENT_PREFIX + name
+    for name in (
+        *("KEY", "STREAM", "NUMBER", "CLIP", "START_S", "END_S", "PEAK_S", "START_DATE", "END_DATE", "PEAK_DATE"),
+        *("SCORE", "REASON", "MANIFEST", "SCHEMA"),
+    )
+)
+"""What a program is given that is told of a clip: the fields of a message. It may run clipstream in its turn."""
 
 Kind = Literal["int", "float", "duration", "str", "bool", "choice", "list", "pairs", "prompts"]
 """`duration` is seconds as a float; `list` a tuple of texts; `pairs` a tuple of (name, number), sorted by name;

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from clipstream.errors import UsageError
-from clipstream.options import ENVIRONMENT_PREFIX, Kind, Option, duration_text, suggestion
+from clipstream.options import ENVIRONMENT_PREFIX, MESSAGE_VARIABLES, Kind, Option, duration_text, suggestion
 
 __all__ = ["CODECS_NOT_CARRIED", "Option", "Settings", "markdown_table", "options", "read_environment", "read_toml"]
 
@@ -337,8 +337,8 @@ def markdown_table() -> str:
     return "\n".join(lines) + "\n"
 
 
-_OTHER_VARIABLES = frozenset({"CLIPSTREAM_CACHE", "CLIPSTREAM_INPUTS", "CLIPSTREAM_WEIGHTS"})
-"""Variables with our prefix that are no options: what the flows read, and the folders of models."""
+_OTHER_VARIABLES = frozenset({"CLIPSTREAM_CACHE", "CLIPSTREAM_INPUTS", "CLIPSTREAM_WEIGHTS", *MESSAGE_VARIABLES})
+"""Variables with our prefix that are no options: what the flows read, the folders of models, and messages."""
 
 _DOCS_HEAD = """\
 # Options
