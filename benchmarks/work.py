@@ -24,8 +24,8 @@ from clipstream.detect.windows import WindowGrid, Windows
 from clipstream.extraction import Extractor
 from clipstream.features.registry import Selection, select_features
 from clipstream.media.decode import FRAME_THREADS, SliceReader
-from clipstream.media.frames import DecodeMode
 from clipstream.media.inputs import Input
+from clipstream.media.pictures import DecodeMode
 from clipstream.memory import keep_frame_memory
 from clipstream.results import Row, StreamSummary, Window
 from clipstream.settings import Settings

@@ -6,7 +6,6 @@ from typing import TypeGuard, cast
 
 import numpy as np
 import structlog
-from numpy.typing import NDArray
 
 from clipstream.features.base import AnyFeature, Feature, FollowingFeature, Observation
 from clipstream.log import traceback_of
@@ -41,33 +40,40 @@ class Extractor:
         return [(item.stream, next(rows) if item.end is None else _end(item)) for item in slices]
 
     def _rows(self, slices: list[Slice]) -> list[Row]:
-        columns: list[NDArray[np.float32]] = []
-        observed: list[Sequence[Observation]] = []
-        failed = 0
+        values = np.full((len(slices), sum(len(feature.signals) for feature in self._features)), np.nan, np.float32)
+        lights: list[list[bytes]] = [[] for _ in slices]
+        failed = [0] * len(slices)
+        first = 0
         for feature in self._features:
-            numbers = np.full((len(slices), len(feature.signals)), np.nan, np.float32)
+            columns = slice(first, first := first + len(feature.signals))
+            heavy = hasattr(feature, "slices_at_once")
+            seen = [i for i, item in enumerate(slices) if not (heavy and item.lean)]
+            given = [slices[i] for i in seen]
+            light = [b""] * len(slices)
             try:
-                if follows(feature):
-                    seen = self._observe(feature, slices)
-                    observed.append(seen)
+                if not given:
+                    pass
+                elif follows(feature):
+                    for i, observation in zip(seen, self._observe(feature, given), strict=True):
+                        light[i] = observation.light
                 else:
-                    extracted = cast("Feature", feature).extract(slices)
-                    numbers = np.asarray(extracted, np.float32).reshape(numbers.shape)
+                    numbers = np.asarray(cast("Feature", feature).extract(given), np.float32)
+                    values[seen, columns] = numbers.reshape(len(given), len(feature.signals))
             except Exception as error:  # noqa: BLE001 - counted on the rows; one feature must not end the flow
-                failed += 1
-                self._report(feature.name, slices[0].stream, error)
-                if follows(feature):
-                    observed.append([Observation(b"")] * len(slices))
-            columns.append(numbers)
-        values = np.concatenate(columns, axis=1) if columns else np.zeros((len(slices), 0), np.float32)
+                for i in seen:
+                    failed[i] += 1
+                self._report(feature.name, given[0].stream, error)
+            if follows(feature):
+                for mine, one in zip(lights, light, strict=True):
+                    mine.append(one)
         return [
             Row(
                 stream=item.stream,
                 n=item.n,
                 values=values[i].tobytes(),
                 frames=item.frame_count,
-                errors=item.errors + failed,
-                observed=tuple(seen[i].light for seen in observed),
+                errors=item.errors + failed[i],
+                observed=tuple(lights[i]),
                 live=item.live,
             )
             for i, item in enumerate(slices)
@@ -75,8 +81,6 @@ class Extractor:
 
     def _observe(self, feature: FollowingFeature, slices: list[Slice]) -> Sequence[Observation]:
         seen = feature.observe(slices)
-        if len(seen) != len(slices):
-            raise ValueError(f"{len(seen)} observations of {len(slices)} slices")
         if self._keep is not None:
             for item, observation in zip(slices, seen, strict=True):
                 self._keep(feature.name, item, observation)

@@ -148,8 +148,8 @@ class _Job:
         return True
 
     def _finished(self, item: _Ready) -> Manifest | None:
-        features = [info.name for info in self._selection.infos]
-        return finished_manifest(self._out, item.item.stream, item.fingerprint, self._settings, features)
+        infos = self._selection.infos
+        return finished_manifest(self._out, item.item.stream, item.fingerprint, self._settings, infos)
 
     def _work(self, ready: list[_Ready], todo: list[_Ready]) -> None:
         job = self._job_folder(ready)
@@ -244,7 +244,7 @@ class _Job:
         parts = [
             [[item.item.stream, item.fingerprint] for item in sorted(ready, key=lambda one: one.item.stream)],
             self._settings.fingerprint(),
-            [info.name for info in self._selection.infos],
+            [[info.name, info.about] for info in self._selection.infos],
             version("clipstream"),
             self._settings.force,
         ]

@@ -117,13 +117,15 @@ class Option:
     @property
     def default_text(self) -> str:
         """The default as one would write it; empty where there is none."""
-        if self.default is None or self.repeatable:
-            return ""
+        return "" if self.default is None or self.repeatable else self.written(self.default)
+
+    def written(self, value: Any) -> str:
+        """Return a single value as one would write it."""
         if self.kind == "duration":
-            return duration_text(self.default)
+            return duration_text(value)
         if self.kind == "bool":
-            return "true" if self.default else "false"
-        return str(self.default) if self.kind in {"str", "choice"} else f"{self.default:g}"
+            return "true" if value else "false"
+        return str(value) if self.kind in {"str", "choice"} else f"{value:g}"
 
     def parse(self, text: str, where: str) -> Any:
         """Return the value that `text` stands for, checked; several are divided by the `separator`.

@@ -1,22 +1,20 @@
 """Every option, once: this definition makes the flags, the environment variables, the TOML keys and the tables in docs.
 
 An option's value comes from the first of: the flag, the environment (`CLIPSTREAM_` and the name in capitals), the TOML
-file given with `--config`, the default. Outside, a duration goes without the `_s` of its field.
+file given with `--config`, the preset, the default. Outside, a duration goes without the `_s` of its field.
 """
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from itertools import groupby
-from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+from clipstream.configuration import accepted, filled_in, read_environment, read_preset
 from clipstream.errors import UsageError
-from clipstream.options import ENVIRONMENT_PREFIX, MESSAGE_VARIABLES, Kind, Option, duration_text, suggestion
+from clipstream.options import Kind, Option, duration_text
 
-__all__ = ["CODECS_NOT_CARRIED", "Option", "Settings", "markdown_table", "options", "read_environment", "read_toml"]
+__all__ = ["CODECS_NOT_CARRIED", "Settings", "options"]
 
 
 def _option(
@@ -65,10 +63,18 @@ _FIND, _LENGTH, _LOOK, _CUT, _WRITE, _RUN = (
 class Settings:
     """All options of a run, checked.
 
+    `preset` tells where values came from; `from_mapping({"preset": "talk"})` is what fills them in.
+
     Raises:
-        UsageError: A value is out of range, or two contradict each other.
+        UsageError: A value is out of range, two contradict each other, or a preset is named whose values are not here.
     """
 
+    preset: Literal["auto", "sports", "talk", "vlog", "surveillance", "dance"] = _option(
+        "auto",
+        "Kind of footage: sets what is not set otherwise to what suits it. auto: the defaults, for any footage.",
+        _FIND,
+        shapes_result=False,
+    )
     top: int | None = _option(None, "Keep the best N highlights of each stream.", _FIND, minimum=1)
     target_duration_s: float | None = _option(
         None,
@@ -216,6 +222,7 @@ class Settings:
     def __post_init__(self) -> None:
         for option in options():
             option.check(getattr(self, option.name), option.key)
+        self._refuse_an_empty_claim()
         if self.min_length_s > self.max_length_s:
             raise UsageError(
                 f"min_length is {duration_text(self.min_length_s)} and max_length is "
@@ -273,6 +280,32 @@ class Settings:
                 state[option.name] = list(state[option.name])
         return state
 
+    @property
+    def preset_weights(self) -> dict[str, float]:
+        """Weights that the preset names, by feature, whether or not they were set otherwise."""
+        return dict(read_preset(self.preset, options()).get("weight", ()))
+
+    @classmethod
+    def from_layers(cls, *layers: Mapping[str, Any]) -> "Settings":
+        """Make settings from checked values by field name: the first layer that has one wins, the preset fills in.
+
+        Raises:
+            UsageError: Values contradict each other.
+        """
+        given: dict[str, Any] = {}
+        for layer in reversed(layers):
+            given |= layer
+        preset = given.get("preset", "auto")
+        values = filled_in(given, read_preset(preset, options()))
+        try:
+            return cls(**values)
+        except UsageError as error:
+            try:
+                cls(**(given | {"preset": "auto"}))
+            except UsageError:  # wrong without the preset too
+                raise error from None
+            raise UsageError(f"{error} (The preset {preset} sets what you did not.)") from None
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
         """Make settings from `CLIPSTREAM_…` variables, as a flow that is run by Bytewax gets them.
@@ -280,7 +313,7 @@ class Settings:
         Raises:
             UsageError: A variable is unknown, or a value does not fit.
         """
-        return cls(**read_environment(environment))
+        return cls.from_layers(read_environment(environment, options()))
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> "Settings":
@@ -289,85 +322,20 @@ class Settings:
         Raises:
             UsageError: A key is unknown, or a value does not fit.
         """
-        return cls(**_accept(values, ""))
+        return cls.from_layers(accepted(values, options(), ""))
+
+    def _refuse_an_empty_claim(self) -> None:
+        values = read_preset(self.preset, options()) if self.preset != "auto" else {}
+        if values and not any(getattr(self, name) == value for name, value in values.items()):
+            raise UsageError(
+                f"preset is {self.preset}, but none of its values are set; "
+                f"make the settings with Settings.from_mapping({{'preset': {self.preset!r}, …}}), which sets them."
+            )
 
 
 def options() -> tuple[Option, ...]:
     """Return every option, in order."""
     return _OPTIONS
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """Return the options in a TOML file by field name, checked. Its keys may have dashes for underscores.
-
-    Raises:
-        UsageError: The file is absent or no TOML, a key is unknown, or a value does not fit.
-    """
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"{path}: there is no such configuration file; check the name.") from None
-    except OSError as error:
-        raise UsageError(f"{path}: the configuration file cannot be read ({error.strerror}).") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: no TOML file ({error}); write lines such as: top = 5") from error
-    return _accept(values, f"{path}: ")
-
-
-def read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    """Return the options in environment variables by field name, checked. An empty variable counts as unset.
-
-    Raises:
-        UsageError: A variable that starts with `CLIPSTREAM_` is unknown, or a value does not fit.
-    """
-    known = {option.variable: option for option in options()}
-    given = {name: text for name, text in environment.items() if name.startswith(ENVIRONMENT_PREFIX) and text}
-    for name in sorted(given.keys() - known.keys() - _OTHER_VARIABLES):
-        hint = suggestion(name, list(known), "unset it; 'clipstream --help' lists the options.")
-        raise UsageError(f"{name}: there is no such variable; {hint}")
-    return {known[name].name: known[name].parse(text, name) for name, text in given.items() if name in known}
-
-
-def markdown_table() -> str:
-    """Return docs/options.md: every option as flag, TOML key and variable, under its heading."""
-    lines = [_DOCS_HEAD]
-    for group, grouped in groupby(options(), key=lambda option: option.group):
-        lines += [f"\n## {group}\n", "| flag | TOML key | variable | default | |", "| --- | --- | --- | --- | --- |"]
-        lines += [_row(option) for option in grouped]
-    return "\n".join(lines) + "\n"
-
-
-_OTHER_VARIABLES = frozenset({"CLIPSTREAM_CACHE", "CLIPSTREAM_INPUTS", "CLIPSTREAM_WEIGHTS", *MESSAGE_VARIABLES})
-"""Variables with our prefix that are no options: what the flows read, the folders of models, and messages."""
-
-_DOCS_HEAD = """\
-# Options
-
-<!-- Made by `python -c "from clipstream.settings import *; print(markdown_table(), end='')"`; a test compares. -->
-
-Each option is a flag, a key in the TOML file given with `--config`, and an environment variable. The flag wins over the
-variable, the variable over the file, the file over the default. A `TIME` is written `90`, `90s`, `1m30s`, `2h` or
-`1:30`. What is on or off is `--scan` or `--no-scan`, and `true` or `false` elsewhere. What may be repeated is a list or
-a table in TOML and separated by commas in a variable."""
-
-
-def _row(option: Option) -> str:
-    flag = f"{option.flag} {option.metavar}".rstrip().replace("|", "\\|")
-    flags = f"`{option.short}`, `{flag}`" if option.short else f"`{flag}`"
-    default = f"`{option.default_text}`" if option.default_text else ""
-    return f"| {flags} | `{option.key}` | `{option.variable}` | {default} | {option.help} |"
-
-
-def _accept(values: Mapping[str, Any], where: str) -> dict[str, Any]:
-    known = {option.key: option for option in options()}
-    accepted = {}
-    for given, value in values.items():
-        option = known.get(given.replace("-", "_"))
-        if option is None:
-            hint = suggestion(given.replace("-", "_"), list(known), "'clipstream --help' lists them.")
-            raise UsageError(f"{where}there is no option {given!r}; {hint}")
-        accepted[option.name] = option.accept(value, f"{where}{given}")
-    return accepted
 
 
 def _describe() -> Iterable[Option]:

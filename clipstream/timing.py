@@ -12,6 +12,7 @@ __all__ = [
     "SAMPLES_PER_SLICE",
     "SLICE_S",
     "clock",
+    "exact_rate",
     "slice_at",
     "slice_start",
     "to_ms",
@@ -39,6 +40,15 @@ def slice_start(n: int) -> Fraction:
 def to_ms(time_s: Fraction) -> int:
     """Return the nearest whole millisecond, halves away from zero."""
     return math.floor(time_s * 1000 + Fraction(1, 2))
+
+
+def exact_rate(rate_hz: float) -> Fraction:
+    """Return a rate as exactly what was written: 0.1 is one frame in ten seconds, not in 9.999….
+
+    >>> exact_rate(7.5), exact_rate(0.1)
+    (Fraction(15, 2), Fraction(1, 10))
+    """
+    return Fraction(str(rate_hz))
 
 
 def clock(time_ms: int, separator: str = ":") -> str:

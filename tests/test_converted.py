@@ -2,13 +2,15 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
 
+import cv2
 import numpy as np
 import pytest
 from tiny_clip import NAME, make_tiny_clip
 
 from clipstream.errors import FeatureUnavailableError
-from clipstream.models.embedding import load_embedder
+from clipstream.models.embedding import IMAGENET, load_embedder
 from clipstream.models.pose import load_pose
 from clipstream.models.runtime import Placement, choose_placement
 
@@ -38,6 +40,37 @@ def test_people_are_found_where_torch_finds_them_at_any_size(cache: Path) -> Non
         np.testing.assert_allclose(seen.keypoints_px, expected.keypoints_px, atol=0.1)
 
 
+def test_in_bf16_the_same_people_are_found_within_a_twentieth_of_their_size(cache: Path) -> None:
+    from test_pose_model import asset
+
+    half = load_pose(placement=Placement(precision="bf16", converted=True))
+    for name in ("zidane.jpg", "bus.jpg"):
+        (seen,), (people,) = half(asset(name)[None], 640), load_pose()(asset(name)[None], 640)
+        assert len(seen) == len(people)
+        np.testing.assert_allclose(seen.scores, people.scores, atol=0.02)
+        size_px = np.linalg.norm(people.boxes_px[:, 2:] - people.boxes_px[:, :2], axis=1)
+        error = np.linalg.norm(seen.keypoints_px - people.keypoints_px, axis=2) / size_px[:, None]
+        assert error[people.confidences > 0.5].max() < 0.05
+
+
+@pytest.mark.parametrize(("precision", "alike"), [("fp32", 0.9999), ("bf16", 0.99)])
+def test_imagenet_vectors_point_where_those_of_torch_do(
+    cache: Path, precision: Literal["fp32", "bf16"], alike: float
+) -> None:
+    from test_pose_model import asset
+
+    pictures = np.stack([cv2.resize(asset(name), (224, 224)) for name in ("bus.jpg", "zidane.jpg")]).astype(np.uint8)
+    ours = load_embedder(IMAGENET, Placement(precision=precision, converted=True))
+    assert (ours(pictures) * load_embedder(IMAGENET)(pictures)).sum(axis=1).min() > alike
+
+
+def test_in_bf16_clip_vectors_point_where_those_of_torch_do(cache: Path, tmp_path: Path) -> None:
+    path, _ = make_tiny_clip(tmp_path)
+    pictures = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
+    ours = load_embedder(f"{NAME}:{path}", Placement(precision="bf16", converted=True))
+    assert (ours(pictures) * load_embedder(f"{NAME}:{path}")(pictures)).sum(axis=1).min() > 0.999
+
+
 def test_vectors_are_those_of_torch_and_two_workers_get_their_own(cache: Path, tmp_path: Path) -> None:
     path, _ = make_tiny_clip(tmp_path)
     theirs = load_embedder(f"{NAME}:{path}")
@@ -49,7 +82,11 @@ def test_vectors_are_those_of_torch_and_two_workers_get_their_own(cache: Path, t
         np.testing.assert_allclose(vectors, theirs(batch), atol=1e-4)
 
 
-def test_what_was_converted_is_used_again_and_made_again_where_it_is_damaged(cache: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", [b"damaged", None], ids=["text", "zeros"])
+@pytest.mark.parametrize("file", ["model.xml", "model.bin"])
+def test_what_was_converted_is_used_again_and_made_again_where_it_is_damaged(
+    cache: Path, tmp_path: Path, file: str, damage: bytes | None
+) -> None:
     path, _ = make_tiny_clip(tmp_path)
     model = f"{NAME}:{path}"
     expected = load_embedder(model, CONVERTED)(np.zeros((1, 32, 32, 3), np.uint8))
@@ -57,7 +94,7 @@ def test_what_was_converted_is_used_again_and_made_again_where_it_is_damaged(cac
     before = (folder / "model.xml").stat().st_mtime_ns
     load_embedder(model, CONVERTED)
     assert (folder / "model.xml").stat().st_mtime_ns == before
-    (folder / "model.xml").write_bytes(b"damaged")
+    (folder / file).write_bytes(damage or bytes((folder / file).stat().st_size))
     np.testing.assert_array_equal(load_embedder(model, CONVERTED)(np.zeros((1, 32, 32, 3), np.uint8)), expected)
     assert [one.name for one in cache.iterdir()] == [folder.name]
 

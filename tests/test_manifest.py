@@ -121,6 +121,17 @@ def test_the_best_come_first_when_ranked_and_the_unranked_last(manifest: Manifes
     assert [one.number for one in unranked.ranked] == [1, 2]
 
 
+def test_the_model_that_a_feature_sees_by_is_told_and_may_be_absent_from_an_older_manifest(
+    make_summary: Callable[..., StreamSummary], tmp_path: Path
+) -> None:
+    summary = make_summary()
+    seeing = replace(summary.features[1], about="some-model, SHA-256 0123456789ab")
+    written = describe(replace(summary, features=(summary.features[0], seeing)), SOURCE, Settings())
+    assert [one.about for one in written.features] == ["", "some-model, SHA-256 0123456789ab"]
+    older = changed(written, tmp_path, lambda document: [one.pop("about") for one in document["features"]])
+    assert [one.about for one in parse_manifest(older).features] == ["", ""]
+
+
 def test_a_problem_of_the_source_and_what_was_left_out_are_told(manifest: Manifest) -> None:
     assert manifest.source.problem == "it ends early"
     assert manifest.left_out == (LeftOut("embedding", "no weights"),)

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from media_factory import tone
 
-from clipstream.media.audio import Placement, resample_block
 from clipstream.media.clock import TrackClock
+from clipstream.media.sound import Placement, resample_block
 
 
 def test_what_lies_above_half_of_the_rate_does_not_come_back_below_it() -> None:

@@ -1,6 +1,7 @@
 """Where networks run, what happens when memory is short, and that a process has one copy of each."""
 
 import gc
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import Any
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from clipstream.errors import FeatureUnavailableError, UsageError
-from clipstream.models.runtime import Placement, Runner, choose_placement, shared
+from clipstream.models.runtime import Placement, Runner, choose_placement, make_engine, shared
 
 
 class Sums(nn.Module):
@@ -42,7 +43,7 @@ class Small:
 
 
 def runner(engine: Any = None, batch: int = 8) -> Runner:
-    return Runner(Sums(), Placement(), name="sums", identity="0", batch=batch, engine=engine)
+    return Runner(engine or make_engine(Sums(), Placement(), "0"), Placement(), name="sums", batch=batch)
 
 
 def pictures(count: int) -> NDArray[np.uint8]:
@@ -75,6 +76,23 @@ def test_without_room_for_one_picture_it_says_what_to_do() -> None:
         run(pictures(2))
 
 
+def test_the_memory_of_a_gpu_is_given_back_when_nothing_holds_the_failed_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    half_made: list[weakref.ref[Any]] = []
+    alive: list[bool] = []
+
+    class Failing:
+        def run(self, pictures: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
+            activations = np.zeros((len(pictures), 8), np.float32)
+            half_made.append(weakref.ref(activations))
+            if len(pictures) > 1:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            return (activations,)
+
+    monkeypatch.setattr("torch.cuda.empty_cache", lambda: alive.append(half_made[-1]() is not None))
+    Runner(Failing(), Placement("cuda", "fp16"), name="sums", batch=2)(pictures(2))
+    assert alive == [False]
+
+
 def test_another_error_is_not_taken_for_a_lack_of_memory() -> None:
     with pytest.raises(RuntimeError, match="shapes"):
         runner(Small(0, RuntimeError("shapes do not match")))(pictures(2))
@@ -88,8 +106,8 @@ def test_outputs_are_joined_over_batches_in_order() -> None:
 
 
 def test_in_half_precision_what_comes_out_is_float32_all_the_same() -> None:
-    half = Runner(Sums(), Placement(precision="bf16"), name="sums", identity="0")
-    assert half(pictures(2))[0].dtype == np.float32
+    half = make_engine(Sums(), Placement(precision="bf16"), "0")
+    assert half.run(pictures(2))[0].dtype == np.float32
 
 
 @pytest.mark.parametrize("device", ["cuda", "mps"])
@@ -129,7 +147,7 @@ def test_two_workers_share_one_model_and_run_it_at_the_same_time() -> None:
 
     def build() -> Runner:
         built.append(1)
-        return Runner(Meeting(), Placement(workers=2), name="sums", identity="0")
+        return Runner(make_engine(Meeting(), Placement(workers=2), "0"), Placement(workers=2), name="sums")
 
     def work(_: int) -> tuple[Runner, int]:
         run = shared("two workers", build)

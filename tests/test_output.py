@@ -163,8 +163,8 @@ def test_joined_the_clips_make_one_reel_in_order_of_time(film: Path, tmp_path: P
     assert manifest.reel.file == "clips/reel.mp4"
     assert manifest.reel.frames == sum(one.frames or 0 for one in manifest.highlights)
     assert probe(tmp_path / "match" / manifest.reel.file).duration_s == Fraction(str(manifest.reel.duration_s))
-    names = [info.name for info in make_summary().features]
-    finished = (tmp_path, "match", fingerprint(film), Settings(out=str(tmp_path), join=True), names)
+    infos = make_summary().features
+    finished = (tmp_path, "match", fingerprint(film), Settings(out=str(tmp_path), join=True), infos)
     assert finished_manifest(*finished) is not None
     (tmp_path / "match" / manifest.reel.file).unlink()
     assert finished_manifest(*finished) is None
@@ -183,7 +183,7 @@ def test_when_stopped_while_joining_the_reel_is_still_to_be_made(
     context = replace(context_of(tmp_path, cutter, join=True), stopped=lambda: bool(stopped))
     output, summary = output_of(context, "match", film), make_summary()
     with monkeypatch.context() as patch:
-        patch.setattr("clipstream.output.join_clips", interrupted)
+        patch.setattr("clipstream.output.stream.join_clips", interrupted)
         write(output, summary)
     assert output.pending() == (summary,)
     assert read_manifest(tmp_path / "match") is None
@@ -282,13 +282,15 @@ def test_a_finished_stream_lacks_nothing(film: Path, tmp_path: Path, make_summar
     summary = make_summary()
     context = context_of(tmp_path, Pretender())
     write(output_of(context, "match", film), summary)
-    names = [info.name for info in summary.features]
+    infos = summary.features
     print_of = manifest_of(tmp_path / "match").source.fingerprint
-    assert finished_manifest(tmp_path, "match", print_of, context.settings, names) is not None
-    assert finished_manifest(tmp_path, "match", "another", context.settings, names) is None
-    assert finished_manifest(tmp_path, "match", print_of, Settings(top=1), names) is None
+    assert finished_manifest(tmp_path, "match", print_of, context.settings, infos) is not None
+    assert finished_manifest(tmp_path, "match", "another", context.settings, infos) is None
+    assert finished_manifest(tmp_path, "match", print_of, Settings(top=1), infos) is None
+    by_another_model = [replace(info, about="another model") for info in infos]
+    assert finished_manifest(tmp_path, "match", print_of, context.settings, by_another_model) is None
     (tmp_path / "match" / "clips" / "001_000002.000.mp4").unlink()
-    assert finished_manifest(tmp_path, "match", print_of, context.settings, names) is None
+    assert finished_manifest(tmp_path, "match", print_of, context.settings, infos) is None
 
 
 def test_only_intervals_make_clips_and_nothing_else(film: Path, tmp_path: Path) -> None:

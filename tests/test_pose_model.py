@@ -3,6 +3,7 @@
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -126,6 +127,16 @@ def test_in_bf16_the_same_people_are_found_within_a_twentieth_of_their_size(zida
         assert error[people.confidences > 0.5].max() < 0.05
 
 
+def test_in_fp16_people_are_found_within_half_a_pixel_of_640(zidane: People, bus: People) -> None:
+    half = load_pose(placement=Placement(precision="fp16"))
+    for name, people in (("zidane.jpg", zidane), ("bus.jpg", bus)):
+        (seen,) = half(asset(name)[None], 640)
+        scale = max(people.width_px, people.height_px) / 640
+        np.testing.assert_allclose(seen.boxes_px, people.boxes_px, atol=scale / 2)
+        visible = people.confidences > 0.5
+        np.testing.assert_allclose(seen.keypoints_px[visible], people.keypoints_px[visible], atol=scale / 2)
+
+
 def test_weights_of_another_network_are_said_to_be_wrong(tmp_path: Path) -> None:
     from ultralytics.nn.tasks import DetectionModel
 
@@ -135,13 +146,43 @@ def test_weights_of_another_network_are_said_to_be_wrong(tmp_path: Path) -> None
         load_pose(str(tmp_path / "detect.pt"))
 
 
-def test_a_network_that_needs_no_suppression_is_read_by_its_own_head(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "cells"), [("yolo26n-pose.yaml", 189), ("yolov8n-pose.yaml", 189), ("yolov8n-pose-p6.yaml", 340)]
+)
+def test_every_family_is_read_by_its_own_head(tmp_path: Path, name: str, cells: int) -> None:
     from ultralytics.nn.tasks import PoseModel as Network
 
     torch.manual_seed(0)
-    torch.save({"model": Network("yolo26n-pose.yaml", verbose=False)}, tmp_path / "random.pt")
+    torch.save({"model": Network(name, verbose=False)}, tmp_path / "random.pt")
+    people = load_pose(str(tmp_path / "random.pt"))
+    people._min_score, people._max_overlap = 0.0, 1.0
+    (found,) = people(np.zeros((1, 96, 96, 3), np.uint8))
+    assert len(found) == cells, "one a cell: 12×12, 6×6 and 3×3, or 16×16, 8×8, 4×4 and 2×2 where sides are doubled"
+    assert np.isfinite(found.keypoints_px).all()
+
+
+def test_without_suppression_the_surest_stand_first(tmp_path: Path) -> None:
+    from ultralytics.nn.tasks import PoseModel as Network
+
+    torch.manual_seed(0)
+    network: Any = Network("yolo26n-pose.yaml", verbose=False)
+    network.model[-1].end2end = True
+    torch.save({"model": network}, tmp_path / "random.pt")
     people = load_pose(str(tmp_path / "random.pt"))
     people._min_score = 0.0
     (found,) = people(np.zeros((1, 64, 64, 3), np.uint8))
-    assert len(found) == 84, "one a cell: 8×8, 4×4 and 2×2"
-    assert np.isfinite(found.keypoints_px).all()
+    assert len(found) == 84, "one a cell: 8×8, 4×4 and 2×2, however much they overlap"
+    assert (np.diff(found.scores) <= 0).all()
+
+
+def test_pixels_reach_the_network_in_the_layout_that_gpus_are_quickest_in(model: PoseModel) -> None:
+    from clipstream.models.checkpoints import load_yolo
+    from clipstream.models.yolo import PoseNetwork
+
+    yolo: Any = load_yolo(find_weights("yolo11n-pose").path)
+    seen = []
+    yolo.model[0].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    network = PoseNetwork(yolo)
+    with torch.inference_mode():
+        network(torch.zeros((2, 64, 64, 3), dtype=torch.uint8))
+    assert seen[0].is_contiguous(memory_format=torch.channels_last)

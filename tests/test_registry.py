@@ -23,13 +23,14 @@ SliceMaker = Callable[..., list[Slice]]
 
 
 def test_every_module_without_an_underscore_is_a_feature() -> None:
-    assert feature_names() == ("audio", "motion", "shots")
+    assert feature_names() == ("audio", "embedding", "motion", "prompts", "shots")
 
 
-def test_by_default_all_are_used_in_order_of_name() -> None:
+def test_by_default_all_that_have_something_to_do_are_used_in_order_of_name() -> None:
     selection = select_features(Settings())
-    assert [feature.name for feature in selection.features] == list(feature_names())
-    assert [info.name for info in selection.infos] == list(feature_names())
+    used = [name for name in feature_names() if name != "prompts"]  # nothing was written to look for
+    assert [feature.name for feature in selection.features] == used
+    assert [info.name for info in selection.infos] == used
     assert selection.left_out == ()
 
 
@@ -40,12 +41,12 @@ def test_named_features_alone_are_used_once_each() -> None:
 
 def test_a_weight_that_was_set_takes_the_place_of_the_features_own() -> None:
     weights = {info.name: info.weight for info in select_features(Settings(weight=(("audio", 0.7),))).infos}
-    assert weights == {"audio": 0.7, "motion": 0.4, "shots": 0.0}
+    assert weights == {"audio": 0.7, "embedding": 0.1, "motion": 0.4, "shots": 0.0}
 
 
 @pytest.mark.parametrize("settings", [Settings(features=("smell",)), Settings(weight=(("smell", 1.0),))])
 def test_an_unknown_name_is_answered_with_those_that_are_installed(settings: Settings) -> None:
-    with pytest.raises(UsageError, match="'smell'; installed are audio, motion, shots"):
+    with pytest.raises(UsageError, match="'smell'; installed are audio, embedding, motion"):
         select_features(settings)
 
 
@@ -79,7 +80,7 @@ def absent(_: Settings) -> Feature:
 
 def test_a_third_partys_feature_is_used_like_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
     Installed(monkeypatch, lambda _: Smell())
-    assert [feature.name for feature in select_features(Settings()).features] == ["audio", "motion", "shots", "smell"]
+    assert [feature.name for feature in select_features(Settings()).features][-1] == "smell"
 
 
 def test_what_is_unavailable_is_left_out_by_default_and_the_reason_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +105,8 @@ def test_signals_are_named_after_their_feature_and_share_its_score() -> None:
 
 @pytest.mark.parametrize(("fps", "rate_hz"), [(12.0, Fraction(12)), (0.0, None)])
 def test_pictures_are_scaled_once_for_all_features(fps: float, rate_hz: Fraction | None) -> None:
-    requests = {request for f in select_features(Settings(analysis_fps=fps)).features for request in f.needs.frames}
+    settings = Settings(analysis_fps=fps, features=("motion", "shots"))
+    requests = {request for feature in select_features(settings).features for request in feature.needs.frames}
     assert [(r.side_px, r.pixel_format, r.rate_hz, r.lead_frames) for r in requests] == [(256, "bgr24", rate_hz, 1)]
 
 

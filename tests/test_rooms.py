@@ -22,12 +22,14 @@ NEVER = {
     "models": {"av", "bytewax"},
     "features": {"av", "bytewax"},
     "detect": {"av", "bytewax", "cv2", "torch"},
+    "testing": {"bytewax", "cv2", "torch"},
 }
 BELOW = {
     "media": {"errors", "media", "settings", "timing"},
     "models": {"errors", "models"},
     "features": {"errors", "features", "media.slices", "models", "settings", "timing"},
     "detect": {"detect", "errors", "features.base", "media.slices", "options", "results", "settings", "timing"},
+    "testing": {"errors", "media", "testing"},
 }
 """What of clipstream each of the lower rooms may use; of media, the others know only what a slice is."""
 
@@ -61,9 +63,16 @@ def test_a_lower_room_knows_nothing_of_what_is_built_on_it(room: str) -> None:
     } == set()
 
 
-def test_only_the_media_room_imports_pyav() -> None:
+def test_only_the_media_room_and_the_test_kit_import_pyav() -> None:
     users = {path for path in PACKAGE.rglob("*.py") if any(name.split(".")[0] == "av" for name in imports(path))}
-    assert {path.relative_to(PACKAGE).parts[0] for path in users} == {"media"}
+    assert {path.relative_to(PACKAGE).parts[0] for path in users} == {"media", "testing"}
+
+
+def test_nothing_in_the_program_leans_on_the_test_kit() -> None:
+    users = {
+        path for path in PACKAGE.rglob("*.py") if any(name.startswith("clipstream.testing") for name in imports(path))
+    }
+    assert {path.relative_to(PACKAGE).parts[0] for path in users} == {"testing"}
 
 
 def test_only_the_dataflow_room_imports_bytewax() -> None:

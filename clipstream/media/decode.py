@@ -13,7 +13,8 @@ from typing import Self
 
 from clipstream.errors import NoUsableStreamError
 from clipstream.media.audio import AudioReader
-from clipstream.media.frames import DecodeMode, FrameReader
+from clipstream.media.frames import FrameReader
+from clipstream.media.pictures import DecodeMode
 from clipstream.media.probe import choose_audio, choose_video, claimed_duration, media_origin, open_media, usable
 from clipstream.media.slices import MediaNeeds, Slice, StreamEnd
 from clipstream.timing import slice_start

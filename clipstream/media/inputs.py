@@ -8,7 +8,7 @@ from pathlib import Path
 
 from clipstream.errors import InputError, InputNotFoundError
 
-__all__ = ["MEDIA_SUFFIXES", "STATE_FOLDER", "Input", "expand_inputs"]
+__all__ = ["MEDIA_SUFFIXES", "STATE_FOLDER", "Input", "expand_inputs", "safe_name"]
 
 STATE_FOLDER = ".clipstream"
 """Where a run keeps its state inside the output folder, which is known by it."""
@@ -112,7 +112,7 @@ def _named(paths: Mapping[Path, Path]) -> dict[Path, str]:
     taken: set[str] = set()
     # Names that need no number go first, so that none is taken by a number: `a-2.mp4` keeps its own.
     ordered = sorted(paths)
-    stems = {path: _safe(paths[path].stem) for path in ordered}
+    stems = {path: safe_name(paths[path].stem) for path in ordered}
     first = {stems[path].casefold(): path for path in reversed(ordered)}
     for path in sorted(ordered, key=lambda path: first[stems[path].casefold()] != path):
         name, number = stems[path], 2
@@ -123,7 +123,7 @@ def _named(paths: Mapping[Path, Path]) -> dict[Path, str]:
     return names
 
 
-def _safe(stem: str) -> str:
+def safe_name(stem: str) -> str:
     """Keep letters and digits of any script; what a file system or a shell may object to becomes a dash."""
     safe = re.sub(r"[^\w.-]+", "-", stem).encode()[:_NAME_BYTES].decode(errors="ignore")
     return safe.strip("-.") or "stream"

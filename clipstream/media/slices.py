@@ -48,7 +48,7 @@ class MediaNeeds:
     audio: AudioRequest | None = None
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
 class FrameBatch:
     """The frames of one slice for one `FrameRequest`, upright, in order of presentation.
 
@@ -100,6 +100,7 @@ class Slice:
         errors: Packets or frames in this slice that could not be decoded.
         end: Set on the one empty slice that follows the last.
         live: Whether the stream is a live one, whose slices may have gaps between them.
+        lean: Whether features that run models are left out, because the machine cannot keep up.
     """
 
     stream: str
@@ -110,6 +111,7 @@ class Slice:
     errors: int = 0
     end: StreamEnd | None = None
     live: bool = False
+    lean: bool = False
 
     @property
     def start_s(self) -> Fraction:

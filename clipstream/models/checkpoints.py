@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from clipstream.errors import FeatureUnavailableError
 
-__all__ = ["import_quietly", "load_state", "load_yolo"]
+__all__ = ["import_quietly", "load_state", "load_yolo", "reading"]
 
 _LOADING = Lock()
 """Held while the process-wide list of what may be unpickled, or the environment, is not as others expect it."""
@@ -27,6 +27,9 @@ _MODULES = ("torch.nn.modules.", "ultralytics.nn.")
 _UNUSED = ("numpy.", "pathlib.", "ultralytics.utils.", "ultralytics.yolo.utils.")
 """Where the settings, scores and losses come from that training leaves in some checkpoints."""
 
+_OPENVINO_BEGINS = ("Exception from ", "Check '")
+"""OpenVINO says first where in its source it was, and last what is wrong."""
+
 _QUIET = {"YOLO_AUTOINSTALL": "false", "YOLO_OFFLINE": "true", "YOLO_VERBOSE": "false"}
 
 
@@ -36,7 +39,7 @@ def load_state(path: Path) -> dict[str, Tensor]:
     Raises:
         FeatureUnavailableError: The file is damaged, or holds something else, or more than tensors.
     """
-    with _reading(path, "no file of weights that can be loaded without running code from it"):
+    with reading(path, "no file of weights that can be loaded without running code from it"):
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file  # noqa: PLC0415 - seldom needed
 
@@ -57,7 +60,7 @@ def load_yolo(path: Path) -> nn.Module:
     Raises:
         FeatureUnavailableError: The file is damaged, or no such checkpoint, or names anything that is no layer.
     """
-    with _reading(path, "no YOLO checkpoint that can be loaded without running code from it"):
+    with reading(path, "no YOLO checkpoint that can be loaded without running code from it"):
         import_quietly("ultralytics.nn.tasks")
         with _LOADING:
             names = torch.serialization.get_unsafe_globals_in_checkpoint(str(path))
@@ -100,6 +103,23 @@ def import_quietly(module: str) -> None:
                         os.environ[name] = value
 
 
+@contextmanager
+def reading(path: Path, not_so: str) -> Iterator[None]:
+    """Turn whatever goes wrong with a file of weights into one line that says which file, what it is not, and why.
+
+    Raises:
+        FeatureUnavailableError: Anything was raised inside.
+    """
+    try:
+        yield
+    except FeatureUnavailableError:
+        raise
+    except Exception as error:  # what a damaged or hostile file raises is for no list to foresee
+        said = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        seen = said[-1 if said[0].startswith(_OPENVINO_BEGINS) else 0][:120].rstrip(".")
+        raise FeatureUnavailableError(f"{path}: is {not_so} ({seen}); get the file again, or name another.") from error
+
+
 def _stand_in(name: str) -> Any:
     """Return what takes the place of a name in a checkpoint."""
     if name in _HARMLESS:
@@ -139,16 +159,3 @@ _HARMLESS: dict[str, Any] = {
     "__builtin__.getattr": _only_forward,
     "builtins.getattr": _only_forward,
 }
-
-
-@contextmanager
-def _reading(path: Path, not_so: str) -> Iterator[None]:
-    try:
-        yield
-    except FeatureUnavailableError:
-        raise
-    except Exception as error:  # what a damaged or hostile file raises is for no list to foresee
-        seen = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        raise FeatureUnavailableError(
-            f"{path}: is {not_so} ({seen.rstrip('.')}); get the file again, or name another."
-        ) from error

@@ -1,4 +1,4 @@
-"""Networks converted for OpenVINO, kept by what they are made of, and run by it. Needs the `openvino` extra."""
+"""Networks run by OpenVINO: converted for it and kept by what they are made of. Needs the `openvino` extra."""
 
 import hashlib
 import shutil
@@ -18,32 +18,29 @@ from clipstream.errors import FeatureUnavailableError
 from clipstream.models.runtime import Placement
 from clipstream.models.weights import CACHE_VARIABLE, cache_folder
 
-__all__ = ["Converted"]
+__all__ = ["Compiled", "Converted"]
 
-_FORMAT = "1"
+_FORMAT = "2"
 """Changes whenever the networks around the weights do, so that what was converted before is not used."""
+
+_CHECKSUM = "sha256"
+"""Beside a converted network: a file whose end was lost with the power reads as zeros, and finds nobody."""
 
 _TRACED_PX = 64
 """Side of the picture a network is followed with where it takes any size; what comes out is free of it."""
 
 
-class Converted:
-    """A network as OpenVINO runs it: any number of pictures at a time, for several threads at once.
-
-    The network is converted once and kept in the cache folder by its identity and the versions of both libraries; the
-    file appears whole or not at all. Converting goes through the frontend itself: `convert_model` of OpenVINO would
-    report its use to its makers.
+class Compiled:
+    """A model that OpenVINO runs on the CPU, for several threads at once.
 
     Args:
-        network: As for `Runner`. Its attribute `size_px`, if it has one, is the only side it takes.
+        model: Of OpenVINO, from (N, H, W, 3) uint8.
         placement: Precision and number of workers count.
-        identity: As for `Runner`.
     """
 
-    def __init__(self, network: nn.Module, placement: Placement, identity: str) -> None:
+    def __init__(self, model: Any, placement: Placement) -> None:
         import openvino  # noqa: PLC0415 - an extra; the module can be read without it
 
-        model = _converted(network, identity)
         precision = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}[placement.precision]
         options = {
             "INFERENCE_PRECISION_HINT": precision,
@@ -55,7 +52,7 @@ class Converted:
         self._own = local()
 
     def run(self, pictures: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
-        """Return the network's outputs for a batch."""
+        """Return the model's outputs for a batch."""
         if not hasattr(self._own, "request"):
             self._own.request = self._compiled.create_infer_request()
         request = self._own.request
@@ -64,22 +61,42 @@ class Converted:
         return tuple(np.array(tensor.data, np.float32) for tensor in request.output_tensors)
 
 
+class Converted(Compiled):
+    """A network of torch as OpenVINO runs it: any number of pictures at a time.
+
+    The network is converted once and kept in the cache folder by its identity and the versions of both libraries; the
+    file appears whole or not at all, and one that has changed since is made again. Converting goes through the frontend
+    itself: `convert_model` of OpenVINO would report its use to its makers.
+
+    Args:
+        network: As for `Runner`. Its attribute `size_px`, if it has one, is the only side it takes.
+        placement: Precision and number of workers count.
+        identity: As for `Runner`.
+
+    Raises:
+        FeatureUnavailableError: The cache folder cannot be written.
+    """
+
+    def __init__(self, network: nn.Module, placement: Placement, identity: str) -> None:
+        super().__init__(_converted(network, identity), placement)
+
+
 def _converted(network: nn.Module, identity: str) -> Any:
     import openvino  # noqa: PLC0415 - an extra
 
     parts = (_FORMAT, identity, type(network).__qualname__, openvino.__version__, torch.__version__)
     folder = cache_folder() / "openvino" / hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
     core = openvino.Core()
-    if folder.is_dir():
-        try:
+    with suppress(OSError, RuntimeError):  # not there, or damaged: made below
+        if (folder / _CHECKSUM).read_text() == _checksum(folder):
             return core.read_model(folder / "model.xml")
-        except RuntimeError:  # damaged by others: made again below
-            shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
     model = _convert(network)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as made:
             openvino.save_model(model, Path(made, "model", "model.xml"), compress_to_fp16=False)
+            Path(made, "model", _CHECKSUM).write_text(_checksum(Path(made, "model")))
             with suppress(FileExistsError):  # another process was quicker with the same
                 _rename(Path(made, "model"), folder)
     except (OSError, RuntimeError) as error:
@@ -88,6 +105,13 @@ def _converted(network: nn.Module, identity: str) -> Any:
             f"{folder}: cannot be written ({seen}); allow writing there, or name another folder in {CACHE_VARIABLE}."
         ) from error
     return core.read_model(folder / "model.xml")
+
+
+def _checksum(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for name in ("model.xml", "model.bin"):
+        digest.update((folder / name).read_bytes())
+    return digest.hexdigest()
 
 
 def _rename(made: Path, folder: Path) -> None:

@@ -15,8 +15,8 @@ from clipstream.models.weights import (
     WEIGHTS_VARIABLE,
     Found,
     Weights,
-    catalogued,
     find_weights,
+    published,
     weights_folder,
 )
 
@@ -33,18 +33,19 @@ _CLIP_FILE = "open_clip_model.safetensors"
 
 
 def fetchable(name: str) -> Weights:
-    """Return what to download for `name`: weights of the catalogue, or `MODEL:TAG` of open_clip.
+    """Return what to download for `name`: weights of the catalogue, a YOLO pose model, or `MODEL:TAG` of open_clip.
 
     Raises:
         UsageError: Nobody knows the name, or what is known cannot be had as a file that holds no code.
     """
-    if weights := catalogued(name):
+    if weights := published(name):
         return weights
     model, colon, tag = name.partition(":")
     if not colon:
         known = ", ".join(one.name for one in CATALOGUE)
         raise UsageError(
-            f"there is nothing to fetch by the name {name!r}; known are {known}, and MODEL:TAG of open_clip."
+            f"there is nothing to fetch by the name {name!r}; known are {known}, YOLO pose models such as "
+            "yolo11s-pose, and MODEL:TAG of open_clip."
         )
     from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model  # noqa: PLC0415 - loads torch
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from clipstream.errors import FeatureUnavailableError, UsageError
 from clipstream.models.checkpoints import load_state
-from clipstream.models.runtime import Placement, Runner, shared
+from clipstream.models.runtime import Placement, Runner, make_engine, shared
 from clipstream.models.weights import Found, find_weights, sha256_of
 
 __all__ = ["CLIP", "IMAGENET", "Embedder", "load_embedder"]
@@ -246,9 +246,9 @@ def _clip(name: str, found: Found, checksum: str, placement: Placement) -> Embed
     )
     picture, model.visual = _Picture(model.visual, prepare), nn.Identity()  # not kept twice where it is converted
     # The same weights under another architecture or preparation give other numbers.
-    runner = Runner(picture, placement, name=name, identity=f"{checksum} {architecture} {prepare}")
+    engine = make_engine(picture, placement, f"{checksum} {architecture} {prepare}")
     text = _Text(name, architecture, model)
-    return _embedder(name, checksum, runner, prepare, text)
+    return _embedder(name, checksum, Runner(engine, placement, name=name), prepare, text)
 
 
 def _imagenet(found: Found, checksum: str, placement: Placement) -> Embedder:
@@ -268,8 +268,8 @@ def _imagenet(found: Found, checksum: str, placement: Placement) -> Embedder:
     network.eval().requires_grad_(requires_grad=False)
     # The scale of TensorFlow's EfficientNet-Lite: (x - 127) / 128.
     prepare = Preparation(224, (127 / 255,) * 3, (128 / 255,) * 3)
-    runner = Runner(_Picture(_Pooled(network), prepare), placement, name=IMAGENET, identity=checksum)
-    return _embedder(IMAGENET, checksum, runner, prepare)
+    engine = make_engine(_Picture(_Pooled(network), prepare), placement, checksum)
+    return _embedder(IMAGENET, checksum, Runner(engine, placement, name=IMAGENET), prepare)
 
 
 def _embedder(name: str, checksum: str, runner: Runner, prepare: Preparation, text: _Text | None = None) -> Embedder:

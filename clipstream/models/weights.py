@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -15,6 +16,7 @@ from clipstream.errors import FeatureUnavailableError
 __all__ = [
     "CACHE_VARIABLE",
     "CATALOGUE",
+    "SUFFIXES",
     "WEIGHTS_VARIABLE",
     "Found",
     "Package",
@@ -22,6 +24,7 @@ __all__ = [
     "cache_folder",
     "catalogued",
     "find_weights",
+    "published",
     "sha256_of",
     "weights_folder",
 ]
@@ -32,7 +35,13 @@ WEIGHTS_VARIABLE = "CLIPSTREAM_WEIGHTS"
 CACHE_VARIABLE = "CLIPSTREAM_CACHE"
 """Names the folder of everything that can be made or fetched again."""
 
-_SUFFIXES = (".pt", ".pth", ".safetensors", ".bin")
+SUFFIXES = (".pt", ".pth", ".safetensors", ".bin", ".onnx", ".xml", ".engine")
+"""What files of weights end in, in the order in which one name is looked for."""
+
+_OPENVINO = "_openvino_model"
+"""How the folder is called that ultralytics exports an OpenVINO model to: one `.xml`, and its `.bin`."""
+
+_POSE = re.compile(r"yolo(?P<family>v8|11|26)[nsmlx]-pose")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,24 +152,38 @@ def catalogued(name: str) -> Weights | None:
     return next((weights for weights in CATALOGUE if weights.name == name), None)
 
 
+def published(name: str) -> Weights | None:
+    """Return what is known of `name`: by the catalogue, or because ultralytics publishes a pose model of that name."""
+    pose = _POSE.fullmatch(name)
+    if (weights := catalogued(name)) or not pose:
+        return weights
+    return Weights(
+        name=name,
+        purpose="people and their keypoints",
+        file=f"{name}.pt",
+        url=f"https://huggingface.co/Ultralytics/YOLO{pose['family']}/resolve/main/{name}.pt",
+        licence="AGPL-3.0",
+    )
+
+
 def find_weights(name: str) -> Found:
     """Find weights by name or path: the path itself, the folder of weights, then a package that carries them.
 
-    A file of the catalogue has to have the checksum written there; one named by its path is taken as it is. Nothing is
-    ever downloaded.
+    A file of the catalogue has to have the checksum written there; one named by its path is taken as it is. A folder
+    that OpenVINO models are exported to stands for the `.xml` in it. Nothing is ever downloaded.
 
     Raises:
-        FeatureUnavailableError: There is no such file, or it is another than its name says.
+        FeatureUnavailableError: There is no such file, or it is another than its name says, or it cannot be looked for.
     """
-    if Path(name).suffix in _SUFFIXES:
-        path = Path(name).expanduser()
-        if not path.is_file():
-            raise FeatureUnavailableError(f"{path}: there is no such file of weights; check the path.")
-        return Found(name, path, "path")
+    path = Path(name).expanduser()
+    if path.name == name and path.suffix == ".pt" and not path.exists():  # as ultralytics has its models named
+        name = path.stem
+    elif path.suffix in SUFFIXES or path.name.endswith(_OPENVINO):
+        return Found(name, _at(path), "path")
     weights = catalogued(name)
     found = _in_folder(name, weights) or (_in_package(weights) if weights else None)
     if found is None:
-        raise FeatureUnavailableError(_missing(name, weights))
+        raise FeatureUnavailableError(_missing(name, weights or published(name)))
     if weights and weights.sha256:
         _verify(found, weights.sha256)
     return found
@@ -185,12 +208,34 @@ def _digest(path: Path, _size_bytes: int, _changed_ns: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _at(path: Path) -> Path:
+    try:
+        if path.is_dir():
+            models = sorted(path.glob("*.xml"))
+            if len(models) == 1:
+                return models[0]
+            raise FeatureUnavailableError(f"{path}: holds {len(models)} OpenVINO models (.xml); name one of them.")
+        if path.is_file():
+            return path
+    except OSError as error:
+        raise FeatureUnavailableError(f"{path}: cannot be read ({error.strerror}); allow reading it.") from error
+    raise FeatureUnavailableError(f"{path}: there is no such file of weights; check the path.")
+
+
 def _in_folder(name: str, weights: Weights | None) -> Found | None:
     folder, named = weights_folder(), os.environ.get(WEIGHTS_VARIABLE)
     stem = name.replace(":", "--")
-    files = (weights.file,) if weights else tuple(f"{stem}{suffix}" for suffix in _SUFFIXES)
-    path = next((folder / file for file in files if (folder / file).is_file()), None)
-    return Found(name, path, WEIGHTS_VARIABLE if named else "folder of weights") if path else None
+    files = (weights.file,) if weights else tuple(f"{stem}{suffix}" for suffix in (*SUFFIXES, _OPENVINO))
+    try:
+        path = next((folder / file for file in files if (folder / file).exists()), None)
+    except OSError as error:
+        if not named:  # nobody has to have a cache
+            return None
+        raise FeatureUnavailableError(
+            f"{folder}: cannot be read ({error.strerror}); allow reading it, or name another folder in "
+            f"{WEIGHTS_VARIABLE}."
+        ) from error
+    return Found(name, _at(path), WEIGHTS_VARIABLE if named else "folder of weights") if path else None
 
 
 def _in_package(weights: Weights) -> Found | None:
@@ -231,4 +276,7 @@ def _missing(name: str, weights: Weights | None) -> str:
             f"{folder} as {file}."
         )
     known = ", ".join(one.name for one in CATALOGUE)
-    return f"there are no weights {name}: known are {known}; others are found in {folder} as {name}.pt, or by path."
+    return (
+        f"there are no weights {name}: known are {known}, and the pose models of YOLOv8, YOLO11 and YOLO26; others are "
+        f"found in {folder} as {name}.pt, or by path."
+    )

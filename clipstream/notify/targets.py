@@ -25,6 +25,7 @@ from urllib.parse import unquote, urlsplit
 import structlog
 
 from clipstream.errors import UsageError
+from clipstream.media.inputs import safe_name
 from clipstream.notify.message import Message
 from clipstream.options import ENVIRONMENT_PREFIX, suggestion
 
@@ -237,5 +238,4 @@ def _texts(message: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _name(kind: str, shown: str, whole: str) -> str:
-    shown = re.sub(r"[^\w.-]+", "-", shown, flags=re.ASCII)[:60]
-    return f"{kind}-{shown}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"
+    return f"{kind}-{safe_name(shown)}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"

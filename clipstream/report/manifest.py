@@ -79,11 +79,12 @@ class UsedSignal:
 
 @dataclass(frozen=True, slots=True)
 class UsedFeature:
-    """A feature that was used, its share in the score as it was set, and what it measured."""
+    """A feature that was used, its share in the score as it was set, what it measured, and by which model if by one."""
 
     name: str
     weight: float
     signals: tuple[UsedSignal, ...]
+    about: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,7 +331,7 @@ def _refuse(constant: str) -> None:
 
 def _used(info: FeatureInfo) -> UsedFeature:
     signals = (UsedSignal(one.name, one.label, one.unit, one.weight) for one in info.signals)
-    return UsedFeature(info.name, info.weight, tuple(signals))
+    return UsedFeature(info.name, info.weight, tuple(signals), info.about)
 
 
 def _highlight(interval: Interval, clip: ClipResult | None, uncut: str | None) -> Highlight:

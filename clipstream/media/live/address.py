@@ -1,0 +1,214 @@
+"""What the address of a live stream says, and how it is shown without its secrets."""
+
+import ipaddress
+import re
+import socket
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from urllib.parse import SplitResult, parse_qsl, quote, urlsplit
+
+from clipstream.errors import InputError, UsageError
+from clipstream.media.inputs import safe_name
+
+__all__ = ["Credentials", "LiveAddress", "check_public", "is_live", "scrub", "stream_names"]
+
+_SCHEMES = frozenset({"http", "https", "rtmp", "rtmps", "rtmpt", "rtp", "rtsp", "rtsps", "srt", "udp"})
+_PORTS = {"http": 80, "https": 443, "rtmp": 1935, "rtmps": 443, "rtmpt": 80, "rtsp": 554, "rtsps": 322}
+_DEVICE = re.compile(r"/dev/video\d+")
+_SHOWN = frozenset({"camera", "channel", "profile", "stream", "streamtype", "subtype", "track", "transportmode"})
+"""Parameters of cameras that tell streams apart and are no secret. The value of any other may be one."""
+
+# Up to the last @ before a blank or a quote: an unescaped password may hold @ and / itself.
+_USERINFO = re.compile(r"""(?<=://)[^\s'"<>]*@""")
+_PARAMETERS = re.compile(r"""(://[^\s'"<>?]*\?)[^\s'"<>]*""")
+
+
+def is_live(argument: str) -> bool:
+    """Say whether an argument names a stream and no file. What comes over HTTP may still end (see `LiveConnection`)."""
+    scheme = re.match(r"([a-z][a-z0-9+.-]*)://", argument, re.IGNORECASE)
+    return bool(_DEVICE.fullmatch(argument)) or (scheme is not None and scheme[1].lower() in _SCHEMES)
+
+
+def scrub(text: str) -> str:
+    """Return a text of others, such as a message of FFmpeg, without the user, password and parameters of any URL.
+
+    >>> scrub("Opening 'http://me:secret@camera/live.m3u8?token=1' for reading")
+    "Opening 'http://camera/live.m3u8?…' for reading"
+    """
+    return _PARAMETERS.sub(r"\1…", _USERINFO.sub("", text))
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class LiveAddress:
+    """Where a live stream is found. Shown or printed, it holds no secret; `reveal` alone gives those away.
+
+    Attributes:
+        scheme: Protocol in small letters; `"device"` for a camera of this machine.
+        host: Name or number of the machine, `""` for a device.
+        port: Its port, where the address or the protocol says.
+    """
+
+    scheme: str
+    host: str
+    port: int | None
+    _url: str
+
+    @classmethod
+    def parse(cls, text: str) -> "LiveAddress":
+        """Read an address.
+
+        Raises:
+            InputError: It is none, or lacks what it needs.
+        """
+        if _DEVICE.fullmatch(text):
+            return cls("device", "", None, text)
+        scheme = text.partition("://")[0].lower()
+        if not is_live(text):
+            raise InputError(f"{scheme if '://' in text else 'this'}: no address of a live stream; use rtsp://… or so.")
+        try:
+            parts = urlsplit(text)
+            port = parts.port
+            if port is not None and "@" in parts.path and "@" not in parts.netloc:
+                raise ValueError  # noqa: TRY301 - what looks like host and port is user and password
+        except ValueError:
+            # What cannot be taken apart cannot be shown safely either.
+            raise InputError(
+                f"{scheme}://…: this address cannot be read; write @, : and / in a password as %40, %3A and %2F."
+            ) from None
+        host = parts.hostname or ""
+        if not host and scheme not in {"udp", "rtp", "srt"}:
+            raise InputError(f"{scheme}://…: the address names no host; write {scheme}://HOST/PATH.")
+        if re.search(r"[\s\x00-\x1f]", text):
+            raise InputError(f"{scheme}://{host}…: the address holds blanks; write them as %20.")
+        return cls(scheme, host, port or _PORTS.get(scheme), text)
+
+    def reveal(self) -> str:
+        """Return the address with its secrets, for whoever connects to it and no one else."""
+        return self._url
+
+    def joined(self, credentials: "Credentials") -> "LiveAddress":
+        """Return the address with the user and password of its host, unless it has its own."""
+        parts = _split(self._url)
+        known = credentials.of(self.host, self.port)
+        if self.scheme == "device" or "@" in parts.netloc or known is None:
+            return self
+        user, password = (quote(part, safe="") for part in known)
+        return replace(self, _url=parts._replace(netloc=f"{user}:{password}@{parts.netloc}").geturl())
+
+    @property
+    def name(self) -> str:
+        """Name of a stream for it: host, port and path, safe for a file system, without secrets."""
+        if self.scheme == "device":
+            return safe_name(self._url.removeprefix("/dev/"))
+        parts = _split(self._url)
+        port = "" if self.port in {None, _PORTS.get(self.scheme)} else str(self.port)
+        path = re.sub(r"\.(m3u8|mpd|sdp)$", "", parts.path.rpartition("@")[2])
+        told = [f"{key}-{value}" for key, value in parse_qsl(parts.query) if key.lower() in _SHOWN]
+        return safe_name("-".join(word for word in (self.host, port, path.strip("/"), *told) if word))
+
+    def __str__(self) -> str:
+        if self.scheme == "device":
+            return self._url
+        parts = _split(self._url)
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        place = host if self.port in {None, _PORTS.get(self.scheme)} else f"{host}:{self.port}"
+        # An @ in the path is as likely the end of a password that holds a slash.
+        path = f"/…{parts.path.rpartition('@')[2]}" if "@" in parts.path else parts.path
+        pairs = parse_qsl(parts.query, keep_blank_values=True)
+        shown = "&".join(f"{key}={value}" if key.lower() in _SHOWN else "…" for key, value in pairs)
+        return f"{self.scheme}://{place}{path}" + (f"?{shown}" if shown else "")
+
+    def __repr__(self) -> str:
+        return f"LiveAddress({str(self)!r})"
+
+
+def stream_names(addresses: Iterable[LiveAddress], taken: Collection[str] = ()) -> dict[LiveAddress, str]:
+    """Name streams so that each has a name of its own, whatever the order in which they are given.
+
+    Args:
+        addresses: The streams; one that is given twice counts once.
+        taken: Names that others have.
+    """
+    names: dict[LiveAddress, str] = {}
+    used = {name.casefold() for name in taken}
+    for address in sorted(set(addresses), key=LiveAddress.reveal):
+        name, number = address.name, 2
+        while name.casefold() in used:
+            name, number = f"{address.name}-{number}", number + 1
+        used.add(name.casefold())
+        names[address] = name
+    return names
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Credentials:
+    """Users and passwords by host, or by `host:port`, kept out of addresses. Shown, it holds no secret."""
+
+    _known: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, text: str) -> "Credentials":
+        """Read lines of `HOST USER:PASSWORD`, `HOST` with or without a port; `#` begins a comment line.
+
+        Raises:
+            UsageError: A line says something else.
+        """
+        known: dict[str, tuple[str, str]] = {}
+        for number, line in enumerate(text.splitlines(), 1):
+            if not line.strip() or line.lstrip().startswith("#"):
+                continue
+            host, _, secret = line.strip().partition(" ")
+            user, colon, password = secret.strip().partition(":")
+            if not user or not colon:
+                raise UsageError(f"credentials, line {number}: not understood; write HOST USER:PASSWORD.")
+            known[host.lower()] = (user, password)
+        return cls(known)
+
+    @classmethod
+    def read(cls, path: Path) -> "Credentials":
+        """Read such lines from a file.
+
+        Raises:
+            UsageError: The file cannot be read, or a line says something else.
+        """
+        try:
+            return cls.parse(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            problem = error.strerror if isinstance(error, OSError) else "no UTF-8 text"
+            raise UsageError(f"{path}: the credentials cannot be read ({problem}).") from None
+
+    def of(self, host: str, port: int | None) -> tuple[str, str] | None:
+        """Return user and password for a host, those for its very port first."""
+        return self._known.get(f"{host}:{port}") or self._known.get(host)
+
+    def __repr__(self) -> str:
+        return f"Credentials({len(self._known)} hosts)"
+
+
+def check_public(address: LiveAddress) -> None:
+    """Refuse what leads into this machine or its own network, for jobs whose addresses strangers may choose.
+
+    Every number that the name stands for has to be public. FFmpeg looks the name up again, so this is no wall against
+    a name server that answers differently the second time.
+
+    Raises:
+        InputError: The address is a device, or private, loopback, link-local or otherwise not public; or its name is
+            not known.
+    """
+    advice = "allow private addresses if this is meant."
+    if address.scheme == "device" or not address.host:
+        raise InputError(f"{address}: a device of this machine is no address for a job; {advice}")
+    try:
+        found = socket.getaddrinfo(address.host, address.port or 0, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise InputError(f"{address}: the name of the host is not known; check it.") from None
+    for *_, place in found:
+        number = ipaddress.ip_address(str(place[0]).partition("%")[0])
+        mapped = getattr(number, "ipv4_mapped", None) or getattr(number, "sixtofour", None)
+        if any(not one.is_global or one.is_multicast for one in (number, mapped) if one is not None):
+            raise InputError(f"{address}: the host is in a private network ({number}); {advice}")
+
+
+def _split(url: str) -> SplitResult:
+    return urlsplit(url)

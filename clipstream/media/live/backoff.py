@@ -1,0 +1,33 @@
+"""When to try again: at once at first, patiently later, and never all streams in step."""
+
+import random
+
+__all__ = ["Backoff"]
+
+_FIRST_S, _SOON_S, _LONGEST_S = 1.0, 2.0, 30.0
+_SLOWING_SHARE = 1 / 30
+_RUN_S = 5.0
+
+
+class Backoff:
+    """Waiting times between connections.
+
+    The first is a second at most. In the first minute of an outage none is longer than two, since most are short and a
+    refused connection costs nothing; then they grow with it, to a thirtieth of how long it has lasted, thirty seconds
+    at most. Each is shortened by a random half at most, so that streams of one server do not come back in step.
+
+    Args:
+        seed: Where the randomness begins; any by default.
+    """
+
+    def __init__(self, seed: int | None = None) -> None:
+        self._random = random.Random(seed)  # noqa: S311 - spreads attempts, and keeps no secret
+        self._down_since_s: float | None = None
+
+    def wait_s(self, now_s: float, ran_s: float) -> float:
+        """Return how long to wait, after a connection that ran for so long, or 0 seconds if it was never made."""
+        if ran_s >= _RUN_S or self._down_since_s is None:
+            self._down_since_s, longest_s = now_s, _FIRST_S
+        else:
+            longest_s = min(max(_SOON_S, (now_s - self._down_since_s) * _SLOWING_SHARE), _LONGEST_S)
+        return longest_s * self._random.uniform(0.5, 1.0)

@@ -1,0 +1,257 @@
+"""One connection to a live stream: opened, read packet by packet, and what goes wrong with it told apart."""
+
+import errno
+import socket
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from time import monotonic
+from types import TracebackType
+from typing import Any, Self, cast
+
+import av
+import av.container
+import av.error
+import av.packet
+from av.container import Flags
+
+from clipstream.errors import InputError
+from clipstream.media.live.address import LiveAddress
+from clipstream.media.live.clock import FILE, IN_PIECES, REAL_TIME, Delivery
+from clipstream.media.probe import choose_audio, choose_video, usable
+
+__all__ = ["ConnectionOptions", "ConnectionProblem", "LiveConnection", "Trouble"]
+
+_MICRO = 1_000_000
+_ANALYSED_S = 1.5
+"""A camera that announces a track and sends nothing on it holds up opening for so long."""
+
+_PIECES_STALL = 4
+"""A segment of HLS may last several seconds, in which nothing comes: its stalls take as many times as long to see."""
+
+_GENERATE_PTS = cast("int", Flags.gen_pts.value)
+
+_UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN, errno.EADDRNOTAVAIL})
+_VAGUE = frozenset({errno.EIO, errno.EINVAL})
+
+
+class Trouble(Enum):
+    """What keeps a stream from being read; the value says it in words, and what to do."""
+
+    REFUSED = "the connection is refused; check the port, and that the stream is on"
+    NOT_FOUND = "there is no such stream at this host; check the path"
+    UNAUTHORISED = "user or password is missing or wrong; give the right ones"
+    FORBIDDEN = "access is forbidden; check the rights of the user"
+    UNKNOWN_HOST = "the name of the host is not known; check it, and the network"
+    UNREACHABLE = "the host cannot be reached; check the address and the network"
+    CERTIFICATE = "the certificate is not to be trusted; renew it, or switch its check off"
+    SILENT = "there is no answer in time; check that the host is on and sends"
+    SERVER = "the server answers with an error; look at its own log"
+    NOT_MEDIA = "what comes is no media that can be read; check the address"
+    UNDECODABLE = "nothing in it can be decoded; let it send H.264, HEVC or AAC"
+    UNSUPPORTED = "this kind of stream is not supported by the FFmpeg in use; let it be sent in another way"
+    STALLED = "nothing comes any more, though the connection stays"
+    ENDED = "the other side ended the stream"
+    LOST = "the connection was lost"
+    CHANGED = "the codec or the size of the pictures changed"
+
+
+class ConnectionProblem(InputError):  # noqa: N818 - half of these are everyday events, and no errors
+    """A connection that cannot be made, or is over.
+
+    Attributes:
+        trouble: What it is.
+    """
+
+    def __init__(self, address: LiveAddress, trouble: Trouble) -> None:
+        self.trouble = trouble
+        super().__init__(f"{address}: {trouble.value}.")
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionOptions:
+    """How to connect.
+
+    Attributes:
+        udp: Ask RTSP servers to send over UDP; over TCP, nothing is lost on the way.
+        open_s: How long connecting and finding out what the stream holds may take, each.
+        stall_s: After how long without a packet a connection is given up; HLS has four times as long.
+        check_certificate: Whether the certificate of a TLS server has to be right.
+        certificates: File of the authorities that are trusted, instead of the system's.
+        redirects: Whether an HTTP server may send elsewhere.
+    """
+
+    udp: bool = False
+    open_s: float = 5.0
+    stall_s: float = 5.0
+    check_certificate: bool = True
+    certificates: Path | None = None
+    redirects: bool = True
+
+
+class LiveConnection:
+    """An open connection. Iterate over it for the packets of all tracks; it ends by a `ConnectionProblem` alone.
+
+    Opening and iterating block; use it from one thread. It cannot be interrupted from outside, but gives up by itself
+    when nothing comes.
+
+    Args:
+        address: Where the stream is.
+        options: How to connect.
+
+    Attributes:
+        container: The tracks.
+        video: The track of pictures in use, if one can be decoded.
+        audio: The track of sound in use, if one can be decoded.
+        rate_hz: Pictures a second, if known.
+        delivery: How its packets arrive; `FILE` for one that has an end, where nothing is to be reconnected.
+
+    Raises:
+        ConnectionProblem: It cannot be opened, or nothing in it can be decoded.
+    """
+
+    def __init__(self, address: LiveAddress, options: ConnectionOptions | None = None) -> None:
+        options = options or ConnectionOptions()
+        self._address = address
+        url = address.reveal()
+        pieces = address.scheme in {"http", "https"}
+        self._stall_s = options.stall_s * (_PIECES_STALL if pieces else 1)
+        trouble: Trouble | None = None
+        try:
+            self.container: av.container.InputContainer = av.open(
+                url,
+                mode="r",
+                format="video4linux2" if address.scheme == "device" else None,
+                options=_ffmpeg_options(address, options),
+                timeout=(options.open_s, self._stall_s),
+                metadata_errors="replace",
+            )
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            trouble = _trouble(error, opening=True) or _diagnose(address, options)
+        if trouble is not None:
+            # Raised out here, since the text of the error it would carry along holds the whole URL.
+            raise ConnectionProblem(address, trouble)
+        # It holds packets back until a later one tells their PTS, through a stall and beyond.
+        self.container.flags &= ~_GENERATE_PTS
+        video, audio = choose_video(self.container), choose_audio(self.container)
+        self.video = video if usable(video) else None
+        self.audio = audio if usable(audio) else None
+        if self.video is None and self.audio is None:
+            self.container.close()
+            raise ConnectionProblem(address, Trouble.UNDECODABLE)
+        ends = pieces and self.container.duration is not None
+        rate_hz = video.average_rate if video is not None and self.video is not None else None
+        self.rate_hz = rate_hz or None
+        self.delivery: Delivery = FILE if ends else IN_PIECES if self.container.format.name == "hls" else REAL_TIME
+
+    def __iter__(self) -> "Iterator[av.packet.Packet[Any]]":
+        trouble, asked_s = Trouble.ENDED, monotonic()
+        try:
+            for packet in self.container.demux():
+                waited_s = monotonic() - asked_s
+                if packet.size:
+                    yield packet
+                if waited_s > 0.98 * self._stall_s:
+                    # FFmpeg swallows a timeout while it still has something to give out, and would wait once more.
+                    trouble = Trouble.STALLED
+                    break
+                asked_s = monotonic()
+        except (av.error.FFmpegError, OSError) as error:
+            trouble = _trouble(error, opening=False) or Trouble.LOST
+        raise ConnectionProblem(self._address, trouble)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"LiveConnection({str(self._address)!r})"
+
+    def close(self) -> None:
+        """Close it. Nothing can be read after that."""
+        self.container.close()
+
+
+def _ffmpeg_options(address: LiveAddress, options: ConnectionOptions) -> dict[str, str]:
+    stall_us = str(round(options.stall_s * _MICRO))
+    chosen = {"analyzeduration": str(round(_ANALYSED_S * _MICRO)), "fpsprobesize": "4"}
+    if address.scheme in {"rtsp", "rtsps"}:
+        chosen |= {"rtsp_transport": "udp" if options.udp else "tcp", "timeout": stall_us}
+    elif address.scheme in {"udp", "rtp"}:
+        # A burst that overruns the buffer costs its packets, not the connection.
+        chosen |= {"timeout": stall_us, "fifo_size": "50000", "overrun_nonfatal": "1"}
+    elif address.scheme in {"http", "https"}:
+        chosen |= {"rw_timeout": str(round(_PIECES_STALL * options.stall_s * _MICRO))}
+        if not options.redirects:
+            chosen["max_redirects"] = "0"
+    elif address.scheme.startswith("rtmp"):
+        chosen |= {"rw_timeout": stall_us, "rtmp_live": "live"}
+    if address.scheme in {"https", "rtsps", "rtmps"}:
+        chosen["tls_verify"] = "1" if options.check_certificate else "0"
+        trusted = options.certificates or ssl.get_default_verify_paths().cafile
+        if trusted:
+            chosen["ca_file"] = str(trusted)
+    return chosen
+
+
+_TROUBLES: tuple[tuple[type[Exception], Trouble], ...] = (
+    (av.error.ConnectionRefusedError, Trouble.REFUSED),
+    (av.error.HTTPUnauthorizedError, Trouble.UNAUTHORISED),
+    (av.error.HTTPForbiddenError, Trouble.FORBIDDEN),
+    (av.error.PermissionError, Trouble.FORBIDDEN),
+    (av.error.HTTPNotFoundError, Trouble.NOT_FOUND),
+    (av.error.FileNotFoundError, Trouble.NOT_FOUND),
+    (av.error.HTTPError, Trouble.SERVER),
+    (av.error.ProtocolNotFoundError, Trouble.UNSUPPORTED),
+    (av.error.DemuxerNotFoundError, Trouble.UNSUPPORTED),
+    (av.error.NotImplementedError, Trouble.UNSUPPORTED),
+    (av.error.PatchWelcomeError, Trouble.UNSUPPORTED),
+    (av.error.ConnectionResetError, Trouble.LOST),
+    (av.error.ConnectionAbortedError, Trouble.LOST),
+    (av.error.BrokenPipeError, Trouble.LOST),
+    (av.error.EOFError, Trouble.ENDED),
+)
+
+
+def _trouble(error: Exception, *, opening: bool) -> Trouble | None:
+    """Tell what an error of FFmpeg means, or `None` where it may mean many things."""
+    if isinstance(error, (av.error.ExitError, av.error.TimeoutError)):
+        return Trouble.SILENT if opening else Trouble.STALLED
+    for kind, trouble in _TROUBLES:
+        if isinstance(error, kind):
+            return trouble
+    if isinstance(error, av.error.InvalidDataError):
+        return Trouble.NOT_MEDIA if opening else Trouble.LOST
+    number = getattr(error, "errno", None)
+    if number in _UNREACHABLE:
+        return Trouble.UNREACHABLE
+    return None if number in _VAGUE else Trouble.SERVER if opening else Trouble.LOST
+
+
+def _diagnose(address: LiveAddress, options: ConnectionOptions) -> Trouble:
+    """Find out what FFmpeg only calls an input/output error: a name, a certificate, or something else."""
+    if not address.host or address.port is None:
+        return Trouble.NOT_MEDIA
+    try:
+        socket.getaddrinfo(address.host, address.port)
+    except (OSError, UnicodeError):
+        return Trouble.UNKNOWN_HOST
+    if address.scheme not in {"https", "rtsps", "rtmps"} or not options.check_certificate:
+        return Trouble.SERVER
+    context = ssl.create_default_context(cafile=str(options.certificates) if options.certificates else None)
+    try:
+        with (
+            socket.create_connection((address.host, address.port), timeout=options.open_s) as plain,
+            context.wrap_socket(plain, server_hostname=address.host),
+        ):
+            return Trouble.SERVER
+    except ssl.SSLCertVerificationError:
+        return Trouble.CERTIFICATE
+    except OSError:
+        return Trouble.SERVER

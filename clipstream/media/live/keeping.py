@@ -1,0 +1,80 @@
+"""Everything that is recorded, in ordinary files of a minute each, beside what is kept for clips."""
+
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
+from pathlib import Path
+
+import structlog
+
+from clipstream.errors import ClipstreamError, OutputError
+from clipstream.media.live.material import join_segments
+from clipstream.media.live.segments import Segment
+
+__all__ = ["Keeper"]
+
+_FILE_S = 60
+_NAME = re.compile(r".*_(\d{8,})-(\d{8,})\.[a-z0-9]+")
+
+_log = structlog.get_logger()
+
+
+class Keeper:
+    """Joins finished segments to files named by their date, in a thread of its own.
+
+    Segments that are in a file already, as its name says, are not taken again; `hold` keeps the others until they are.
+
+    Attributes:
+        last_number: Number of the last segment that is in a file.
+
+    Raises:
+        OutputError: The folder cannot be made.
+    """
+
+    def __init__(self, folder: Path, hold: Callable[[Fraction], Callable[[], None]]) -> None:
+        self._folder, self._hold = folder, hold
+        self._group: list[Segment] = []
+        self._release: Callable[[], None] | None = None
+        self._worker = ThreadPoolExecutor(1, "keep-recording")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            names = [_NAME.fullmatch(path.name) for path in folder.iterdir()]
+        except OSError as error:
+            raise OutputError(
+                f"{folder}: cannot hold the recording ({error.strerror}); allow writing, or choose another folder."
+            ) from error
+        self.last_number = max((int(name[2]) for name in names if name), default=0)
+
+    def take(self, segment: Segment) -> None:
+        """Take a finished segment."""
+        if segment.number <= self.last_number:
+            return
+        self.last_number = segment.number
+        if self._group and self._group[0].header.run != segment.header.run:
+            self.flush()
+        if not self._group:
+            self._release = self._hold(segment.start_s)
+        self._group.append(segment)
+        if segment.end_s - self._group[0].start_s >= _FILE_S:
+            self.flush()
+
+    def flush(self) -> None:
+        """Make a file of what there is."""
+        if self._group and self._release is not None:
+            self._worker.submit(self._write, tuple(self._group), self._release)
+            self._group, self._release = [], None
+
+    def close(self) -> None:
+        """Make a file of what there is, and wait for it."""
+        self.flush()
+        self._worker.shutdown()
+
+    def _write(self, segments: tuple[Segment, ...], release: Callable[[], None]) -> None:
+        name = f"{segments[0].header.date:%Y-%m-%dT%H-%M-%SZ}_{segments[0].number:08d}-{segments[-1].number:08d}"
+        try:
+            join_segments(segments, self._folder, name)
+        except ClipstreamError as error:
+            _log.error("recording not kept", folder=str(self._folder), reason=str(error))
+        finally:
+            release()

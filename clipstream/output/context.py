@@ -1,0 +1,63 @@
+"""What the outputs of a run have in common, and how they speak of what went wrong."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from clipstream.errors import ClipstreamError
+from clipstream.log import traceback_of
+from clipstream.media.cutting import Cutter
+from clipstream.report.manifest import Manifest
+from clipstream.results import Interval
+from clipstream.settings import Settings
+
+__all__ = ["OutputContext", "in_words", "printable", "tell"]
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class OutputContext:
+    """What the outputs of a run have in common.
+
+    Attributes:
+        out: The output folder.
+        settings: The run's.
+        left_out: Features that could not be used, and why.
+        cutter: What cuts the clips.
+        pool: Where clips are cut and files written: as many streams at a time as it has threads.
+        stopped: Asked often; once true, work is given up and nothing half-done stays.
+        clip_written: Told of every clip as it appears.
+        stream_written: Told when all of a stream is written.
+    """
+
+    out: Path
+    settings: Settings
+    left_out: tuple[tuple[str, str], ...]
+    cutter: Cutter
+    pool: Executor
+    stopped: Callable[[], bool]
+    clip_written: Callable[[str, Interval, Path], None]
+    stream_written: Callable[[str, Manifest], None]
+
+
+def tell(callback: Callable[..., None], *news: object) -> None:
+    """Call back; who listens and fails, on a closed terminal say, does not make a written file unwritten."""
+    try:
+        callback(*news)
+    except Exception as error:  # noqa: BLE001 - whatever a listener does wrong
+        _log.debug("listener_failed", error=str(error), exc_info=traceback_of(error))
+
+
+def in_words(error: Exception) -> str:
+    """Return what an error says, with its name where it is none of ours."""
+    return str(error) if isinstance(error, ClipstreamError) else f"{type(error).__name__}: {error}"
+
+
+def printable(path: str) -> str:
+    """Return a path as text that any file can hold: what in it is no UTF-8 becomes a replacement character."""
+    return os.fsencode(path).decode("utf-8", "replace")
