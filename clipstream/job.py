@@ -18,14 +18,15 @@ import structlog
 
 from clipstream.errors import ClipstreamError, InputError, UsageError
 from clipstream.features.registry import Selection, select_features
+from clipstream.live import Cameras, LiveInput
 from clipstream.log import traceback_of
 from clipstream.media.inputs import STATE_FOLDER, Input
 from clipstream.media.probe import MediaInfo, fingerprint, probe
 from clipstream.media.slices import Slice
-from clipstream.namesakes import claim, named_apart
+from clipstream.namesakes import claim, live_named_apart, named_apart
 from clipstream.output import CLIP_RECORDS, finished_manifest
 from clipstream.report.files import writing
-from clipstream.report.manifest import MANIFEST_NAME, Manifest
+from clipstream.report.manifest import MANIFEST_NAME, Manifest, read_manifest
 from clipstream.results import Interval
 from clipstream.settings import Settings
 from clipstream.stopping import stop_on_signals
@@ -44,7 +45,7 @@ class Outcome:
 
     Attributes:
         stream: Its name.
-        source: The file.
+        source: The file, or the address without its secrets.
         folder: Where its results are.
         state: `"done"`, `"already_done"` (with the same settings, nothing was repeated), `"stopped"` (the same command
             goes on with it), `"failed"`, or `"bad_input"`.
@@ -53,7 +54,7 @@ class Outcome:
     """
 
     stream: str
-    source: Path
+    source: Path | str
     folder: Path
     state: OutcomeState
     message: str | None = None
@@ -83,22 +84,32 @@ class _Ready:
     fingerprint: str
 
 
-def run_job(inputs: Sequence[Input], settings: Settings, watcher: Watcher) -> tuple[Outcome, ...]:
-    """Find and cut the highlights of files; return an outcome for each, in order.
+def run_job(
+    inputs: Sequence[Input], settings: Settings, watcher: Watcher, live: Sequence[LiveInput] = ()
+) -> tuple[Outcome, ...]:
+    """Find and cut the highlights of files and live streams; return an outcome for each, in order, files first.
 
     An input that cannot be used does not keep the others from being done. The same call after an interruption goes on
-    where it was.
+    where it was. With live streams it returns when it is interrupted or the time is up that `settings` give them.
 
     Raises:
         UsageError: A setting names something that is not there.
         FeatureUnavailableError: A feature that was named cannot be used.
         OutputError: The output folder cannot be written.
     """
-    return _Job(inputs, settings, watcher).run()
+    return _Job(inputs, settings, watcher, live).run()
 
 
 class _Job:
-    def __init__(self, inputs: Sequence[Input], settings: Settings, watcher: Watcher) -> None:
+    def __init__(
+        self, inputs: Sequence[Input], settings: Settings, watcher: Watcher, live: Sequence[LiveInput] = ()
+    ) -> None:
+        if live and (settings.top is not None or settings.target_duration_s is not None or settings.policy == "whole"):
+            raise UsageError(
+                "top, target_duration and the policy whole judge a stream as a whole, and a live one has no end: "
+                "leave them out."
+            )
+        self._live = live
         self._inputs, self._settings, self._watcher = inputs, settings, watcher
         self._selection: Selection = select_features(settings)
         self._out = Path(settings.out)
@@ -111,17 +122,20 @@ class _Job:
     def run(self) -> tuple[Outcome, ...]:
         self._prepare_output()
         self._inputs = named_apart(self._out, self._inputs)
+        self._live = live_named_apart(self._out, self._live, {item.stream for item in self._inputs})
         ready = [item for item in map(self._check, self._inputs) if item is not None]
         self._media = {item.item.stream: item for item in ready}
         todo = [item for item in ready if not self._already_done(item)]
-        if todo:
+        if todo or self._live:
             self._work(ready, todo)
         else:
             self._tidy(ready)
-        for item in self._inputs:
+        everything: list[Input | LiveInput] = [*self._inputs, *self._live]
+        for item in everything:
             if item.stream not in self._outcomes:
-                self._report(self._outcome(item, "stopped", "stopped; run the same command again to go on."))
-        return tuple(self._outcomes[item.stream] for item in self._inputs)
+                manifest = read_manifest(self._out / item.stream) if isinstance(item, LiveInput) else None
+                self._report(self._outcome(item, "stopped", "stopped; run the same command again to go on.", manifest))
+        return tuple(self._outcomes[item.stream] for item in everything)
 
     def _prepare_output(self) -> None:
         with writing(self._out):
@@ -154,7 +168,7 @@ class _Job:
     def _work(self, ready: list[_Ready], todo: list[_Ready]) -> None:
         job = self._job_folder(ready)
         resumed = job.is_dir()
-        with _only_run(self._state, [item.item.stream for item in todo]):
+        with _only_run(self._state, [*(item.item.stream for item in todo), *(item.stream for item in self._live)]):
             for item in todo:
                 claim(self._out, item.item, item.fingerprint)
             again = self._attempt(job, ready, todo, resumed=resumed)
@@ -177,10 +191,12 @@ class _Job:
                 with suppress(OSError):  # what stands in the way there is told when something is written
                     (self._out / item.item.stream / MANIFEST_NAME).unlink()
         stop = Event()
+        cameras = Cameras(self._live, self._settings, self._selection.needs) if self._live else None
         flow = highlights_flow(
             [item.item for item in ready],
             self._settings,
             selection=self._selection,
+            cameras=cameras,
             skip=frozenset(self._outcomes),
             stop=stop,
             decoded=self._on_slice,
@@ -197,6 +213,8 @@ class _Job:
                 stop.set()
                 failure = error
                 _log.debug("run_failed", error=str(error), exc_info=traceback_of(error))
+        if cameras is not None:
+            cameras.close()
         silent = self._settle(todo, failure, stopped=stop.is_set(), resumed=resumed)
         self._forget_clips_of_finished(ready)
         if not stop.is_set() or (failure is not None and resumed):
@@ -222,6 +240,9 @@ class _Job:
                 silent.append(item)
             elif not stopped:
                 self._report(self._outcome(item.item, "failed", "the run ended without a result; try --force."))
+        for camera in self._live:
+            if failure is not None and camera.stream not in self._outcomes:
+                self._report(self._outcome(camera, "failed", _why_broken(failure)))
         return silent
 
     def _forget_clips_of_finished(self, ready: list[_Ready]) -> None:
@@ -243,6 +264,7 @@ class _Job:
         """Name the job after everything that its recovery store depends on."""
         parts = [
             [[item.item.stream, item.fingerprint] for item in sorted(ready, key=lambda one: one.item.stream)],
+            [[item.stream, str(item.address)] for item in sorted(self._live, key=lambda one: one.stream)],
             self._settings.fingerprint(),
             [[info.name, info.about] for info in self._selection.infos],
             version("clipstream"),
@@ -255,14 +277,17 @@ class _Job:
             first = item.stream not in self._started
             self._started.add(item.stream)
         if first:
-            self._watcher.started(item.stream, self._media[item.stream].media.duration_s)
+            file = self._media.get(item.stream)
+            self._watcher.started(item.stream, file.media.duration_s if file else None)
         self._watcher.progressed(item.stream, item.end.duration_s if item.end else slice_start(item.n + 1))
 
     def _on_manifest(self, stream: str, manifest: Manifest) -> None:
-        item = self._media[stream].item
+        live = next((one for one in self._live if one.stream == stream), None)
+        item = live or self._media[stream].item
         if manifest.status == "failed" and not manifest.source.duration_s and not manifest.highlights:
             problem = manifest.error or "nothing in it could be read."
-            said = problem if problem.startswith(str(item.path)) else f"{item.path}: {problem}"
+            source = str(_source(item))
+            said = problem if problem.startswith(source) else f"{source}: {problem}"
             self._report(self._outcome(item, "bad_input", said, manifest))
         elif manifest.status == "failed":
             self._report(self._outcome(item, "failed", manifest.error, manifest))
@@ -270,14 +295,18 @@ class _Job:
             self._report(self._outcome(item, "done", manifest.source.problem, manifest))
 
     def _outcome(
-        self, item: Input, state: OutcomeState, message: str | None = None, manifest: Manifest | None = None
+        self, item: Input | LiveInput, state: OutcomeState, message: str | None = None, manifest: Manifest | None = None
     ) -> Outcome:
-        return Outcome(item.stream, item.path, self._out / item.stream, state, message, manifest)
+        return Outcome(item.stream, _source(item), self._out / item.stream, state, message, manifest)
 
     def _report(self, outcome: Outcome) -> None:
         with self._lock:
             self._outcomes[outcome.stream] = outcome
         self._watcher.finished(outcome)
+
+
+def _source(item: Input | LiveInput) -> Path | str:
+    return item.path if isinstance(item, Input) else str(item.address)
 
 
 @contextmanager

@@ -1,19 +1,20 @@
 """Who a folder of results belongs to: every camera card has its GX010001.MP4, and none gives way to another."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clipstream.errors import InputError
+from clipstream.live import LiveInput
 from clipstream.media.inputs import STATE_FOLDER, Input
 from clipstream.media.probe import fingerprint
 from clipstream.report.files import write_atomically
 from clipstream.report.manifest import read_manifest
 from clipstream.report.records import from_json, to_json
 
-__all__ = ["claim", "named_apart"]
+__all__ = ["claim", "live_named_apart", "named_apart"]
 
 _CLAIMS = "sources"
 
@@ -42,6 +43,25 @@ def named_apart(out: Path, inputs: Sequence[Input]) -> list[Input]:
         taken.add(stream)
         named.append(replace(item, stream=stream))
     return named
+
+
+def live_named_apart(out: Path, inputs: Sequence[LiveInput], taken: Collection[str]) -> list[LiveInput]:
+    """Give each live stream the name in `out` under which its results are, or else the next that is nobody's."""
+    used = set(taken)
+    named = []
+    for item in inputs:
+        stream, number = item.stream, 1
+        while stream in used or not _is_free_for(out, stream, str(item.address)):
+            number += 1
+            stream = f"{item.stream}-{number}"
+        used.add(stream)
+        named.append(replace(item, stream=stream))
+    return named
+
+
+def _is_free_for(out: Path, stream: str, address: str) -> bool:
+    owner = _owner(out, stream)
+    return owner is None or owner.path == address
 
 
 def claim(out: Path, item: Input, source_fingerprint: str) -> None:

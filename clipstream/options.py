@@ -4,13 +4,23 @@ import difflib
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from clipstream.errors import UsageError
 
-__all__ = ["ENVIRONMENT_PREFIX", "MESSAGE_VARIABLES", "Kind", "Option", "duration_text", "parse_duration", "suggestion"]
+__all__ = [
+    "ENVIRONMENT_PREFIX",
+    "MESSAGE_VARIABLES",
+    "Kind",
+    "Option",
+    "duration_text",
+    "option_field",
+    "parse_duration",
+    "suggestion",
+    "without_secrets",
+]
 
 ENVIRONMENT_PREFIX = "CLIPSTREAM_"
 
@@ -23,9 +33,10 @@ MESSAGE_VARIABLES = tuple(
 )
 """What a program is given that is told of a clip: the fields of a message. It may run clipstream in its turn."""
 
-Kind = Literal["int", "float", "duration", "str", "bool", "choice", "list", "pairs", "prompts"]
+Kind = Literal["int", "float", "duration", "str", "bool", "choice", "list", "pairs", "prompts", "commands"]
 """`duration` is seconds as a float; `list` a tuple of texts; `pairs` a tuple of (name, number), sorted by name;
-`prompts` a tuple of (text, number) in the order given, where the number may be left out for 1."""
+`prompts` a tuple of (text, number) in the order given, where the number may be left out for 1; `commands` a tuple of
+texts that may hold commas, a line each in a variable."""
 
 _DURATION = re.compile(
     r"(?:(?P<h>\d+(?:\.\d+)?)h)?(?:(?P<m>\d+(?:\.\d+)?)m)?(?:(?P<s>\d+(?:\.\d+)?)s?)?"
@@ -43,6 +54,7 @@ _EXPECTED: Mapping[Kind, str] = {
     "list": "give one or more names",
     "pairs": "give NAME=NUMBER",
     "prompts": "give a text, or TEXT=NUMBER",
+    "commands": "give one or more texts",
 }
 _METAVARS: Mapping[Kind, str] = {
     "int": "N",
@@ -54,6 +66,7 @@ _METAVARS: Mapping[Kind, str] = {
     "list": "NAME",
     "pairs": "NAME=NUMBER",
     "prompts": "TEXT[=NUMBER]",
+    "commands": "TEXT",
 }
 
 
@@ -74,6 +87,7 @@ class Option:
         unit: Unit, where it has one.
         shapes_result: Whether it changes what is found or written, so that a finished input has to be done again.
         short: One-letter flag.
+        secret: Whether addresses in its value may hold passwords, and are shown without.
     """
 
     name: str
@@ -88,6 +102,7 @@ class Option:
     unit: str = ""
     shapes_result: bool = True
     short: str | None = None
+    secret: bool = False
 
     @property
     def flag(self) -> str:
@@ -102,12 +117,12 @@ class Option:
     @property
     def repeatable(self) -> bool:
         """Whether the flag may be given several times."""
-        return self.kind in {"list", "pairs", "prompts"}
+        return self.kind in {"list", "pairs", "prompts", "commands"}
 
     @property
     def separator(self) -> str:
-        """What stands between several values in one text; prompts may hold commas."""
-        return ";" if self.kind == "prompts" else ","
+        """What stands between several values in one text: something that none of them holds."""
+        return {"prompts": ";", "commands": "\n"}.get(self.kind, ",")
 
     @property
     def metavar(self) -> str:
@@ -155,7 +170,7 @@ class Option:
             if name not in self.choices:
                 otherwise = f"choose one of {', '.join(self.choices)}."
                 raise UsageError(f"{where} is {name!r}; {suggestion(name, self.choices, otherwise)}")
-        if self.kind == "str" and not value:
+        if self.kind == "str" and value is not None and not value:
             raise self._misfit(value, where)
         if self.kind in {"pairs", "prompts"}:
             for name, number in value:
@@ -192,13 +207,15 @@ class Option:
                 fitted = int(value)
             case "float" | "duration" if number:
                 fitted = float(value)
-            case "duration" | "list" | "pairs" | "prompts" if isinstance(value, str):
+            case "duration" | "list" | "pairs" | "prompts" | "commands" if isinstance(value, str):
                 fitted = self._from_text(value, where)
             case "prompts" if isinstance(value, list | tuple) and all(isinstance(text, str) for text in value):
                 fitted = tuple(_prompt(text) for text in value)
             case "prompts" if isinstance(value, Mapping) and all(_is_number(one) for one in value.values()):
                 fitted = tuple((text.strip(), float(number)) for text, number in value.items())
-            case "list" if isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
+            case "list" | "commands" if isinstance(value, list | tuple) and all(
+                isinstance(name, str) for name in value
+            ):
                 fitted = tuple(value)
             case "pairs" if isinstance(value, Mapping) and all(_is_number(one) for one in value.values()):
                 fitted = _pairs(value.items())
@@ -208,6 +225,38 @@ class Option:
 
     def _misfit(self, value: Any, where: str) -> UsageError:
         return UsageError(f"{where} is {value!r}; {_EXPECTED[self.kind]}.")
+
+
+def option_field(
+    default: Any,
+    text: str,
+    group: str,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    unit: str = "",
+    shapes_result: bool = True,
+    short: str | None = None,
+    key: str | None = None,
+    kind: Kind | None = None,
+    choices: tuple[str, ...] = (),
+    secret: bool = False,
+) -> Any:
+    """Return a dataclass field that is an option; the arguments are attributes of `Option`, `text` its help."""
+    metadata = {
+        "key": key,
+        "kind": kind,
+        "choices": choices,
+        "help": text,
+        "group": group,
+        "minimum": minimum,
+        "maximum": maximum,
+        "unit": unit,
+        "shapes_result": shapes_result,
+        "short": short,
+        "secret": secret,
+    }
+    return field(default=default, metadata=metadata)
 
 
 def parse_duration(text: str) -> float:
@@ -226,6 +275,15 @@ def parse_duration(text: str) -> float:
     if seconds >= 60 or (hours and minutes >= 60):
         raise ValueError(f"{text!r} is no duration")
     return (h + hours) * 3600 + (m + minutes) * 60 + s + seconds
+
+
+def without_secrets(text: str) -> str:
+    """Return a text in which every web address is cut off behind its host, and lacks user and password.
+
+    >>> without_secrets("https://me:secret@chat.example/hook/T0KEN?key=1")
+    'https://chat.example/…'
+    """
+    return re.sub(r"(\w+://)(?:[^\s/@]*@)?([^\s/?#]+)\S*", r"\1\2/…", text)
 
 
 def duration_text(duration_s: float) -> str:
@@ -280,5 +338,6 @@ _FROM_TEXT: Mapping[Kind, Callable[[str], Any]] = {
     "choice": str,
     "list": _names,
     "pairs": lambda text: _pairs(pair.split("=") for pair in _names(text)),
+    "commands": lambda text: tuple(filter(None, map(str.strip, text.split("\n")))),
     "prompts": lambda text: tuple(_prompt(part) for part in text.split(";") if part.strip()),
 }

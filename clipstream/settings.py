@@ -7,43 +7,15 @@ file given with `--config`, the preset, the default. Outside, a duration goes wi
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args, get_origin
 
 from clipstream.configuration import accepted, filled_in, read_environment, read_preset
 from clipstream.errors import UsageError
-from clipstream.options import Kind, Option, duration_text
+from clipstream.live_options import LiveOptions
+from clipstream.options import Kind, Option, duration_text, option_field, without_secrets
 
 __all__ = ["CODECS_NOT_CARRIED", "Settings", "options"]
-
-
-def _option(
-    default: Any,
-    text: str,
-    group: str,
-    *,
-    minimum: float | None = None,
-    maximum: float | None = None,
-    unit: str = "",
-    shapes_result: bool = True,
-    short: str | None = None,
-    key: str | None = None,
-    kind: Kind | None = None,
-    choices: tuple[str, ...] = (),
-) -> Any:
-    metadata = {
-        "key": key,
-        "kind": kind,
-        "choices": choices,
-        "help": text,
-        "group": group,
-        "minimum": minimum,
-        "maximum": maximum,
-        "unit": unit,
-        "shapes_result": shapes_result,
-        "short": short,
-    }
-    return field(default=default, metadata=metadata)
 
 
 CODECS_NOT_CARRIED = {"mov": ("vp9", "av1"), "ts": ("vp9", "av1"), "webm": ("h264", "hevc")}
@@ -60,7 +32,7 @@ _FIND, _LENGTH, _LOOK, _CUT, _WRITE, _RUN = (
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(LiveOptions):
     """All options of a run, checked.
 
     `preset` tells where values came from; `from_mapping({"preset": "talk"})` is what fills them in.
@@ -69,21 +41,21 @@ class Settings:
         UsageError: A value is out of range, two contradict each other, or a preset is named whose values are not here.
     """
 
-    preset: Literal["auto", "sports", "talk", "vlog", "surveillance", "dance"] = _option(
+    preset: Literal["auto", "sports", "talk", "vlog", "surveillance", "dance"] = option_field(
         "auto",
         "Kind of footage: sets what is not set otherwise to what suits it. auto: the defaults, for any footage.",
         _FIND,
         shapes_result=False,
     )
-    top: int | None = _option(None, "Keep the best N highlights of each stream.", _FIND, minimum=1)
-    target_duration_s: float | None = _option(
+    top: int | None = option_field(None, "Keep the best N highlights of each stream.", _FIND, minimum=1)
+    target_duration_s: float | None = option_field(
         None,
         "Keep the best highlights of each stream that fit into this time together.",
         _FIND,
         minimum=0.1,
         unit="s",
     )
-    percentile: float | None = _option(
+    percentile: float | None = option_field(
         None,
         "A window counts when its score is at this percentile of the stream's windows or above. Default 90; with --top "
         "or --target-duration, which already say how much is wanted, only the floor applies.",
@@ -91,32 +63,32 @@ class Settings:
         minimum=0,
         maximum=100,
     )
-    floor: float = _option(
+    floor: float = option_field(
         2.0,
         "And when it is at least this many noticeable steps above the stream's usual level, in the feature that stands "
         "out most, so that dull footage gives nothing.",
         _FIND,
         minimum=0,
     )
-    policy: Literal["auto", "whole", "running"] = _option(
+    policy: Literal["auto", "whole", "running"] = option_field(
         "auto",
         "Judge a moment against the whole stream, or as it runs against a trailing horizon. auto: whole for files.",
         _FIND,
     )
-    horizon_s: float = _option(
+    horizon_s: float = option_field(
         600.0, "How far back a running policy remembers what is usual.", _FIND, minimum=10, unit="s"
     )
-    weight: tuple[tuple[str, float], ...] = _option(
+    weight: tuple[tuple[str, float], ...] = option_field(
         (), "Weight of a feature in the score, as NAME=NUMBER. May be repeated.", _FIND
     )
-    prompt: tuple[tuple[str, float], ...] = _option(
+    prompt: tuple[tuple[str, float], ...] = option_field(
         (), "What to look for, in words, with its weight if that is not 1. May be repeated.", _FIND, kind="prompts"
     )
-    avoid: tuple[tuple[str, float], ...] = _option(
+    avoid: tuple[tuple[str, float], ...] = option_field(
         (), "What lowers the score, in words, with its weight if that is not 1. May be repeated.", _FIND, kind="prompts"
     )
-    smoothing: Literal["gaussian", "median", "none"] = _option("gaussian", "How the score is smoothed.", _FIND)
-    smoothing_s: float = _option(
+    smoothing: Literal["gaussian", "median", "none"] = option_field("gaussian", "How the score is smoothed.", _FIND)
+    smoothing_s: float = option_field(
         0.35,
         "Standard deviation of the Gaussian, or half-width of the median.",
         _FIND,
@@ -124,64 +96,68 @@ class Settings:
         unit="s",
         key="smoothing_width",
     )
-    context_before_s: float = _option(1.0, "Context kept before a highlight.", _LENGTH, minimum=0, unit="s")
-    context_after_s: float = _option(1.0, "Context kept after a highlight.", _LENGTH, minimum=0, unit="s")
-    min_length_s: float = _option(2.0, "Shortest clip.", _LENGTH, minimum=0.1, unit="s")
-    max_length_s: float = _option(30.0, "Longest clip.", _LENGTH, minimum=0.5, unit="s")
-    merge_gap_s: float = _option(
+    context_before_s: float = option_field(1.0, "Context kept before a highlight.", _LENGTH, minimum=0, unit="s")
+    context_after_s: float = option_field(1.0, "Context kept after a highlight.", _LENGTH, minimum=0, unit="s")
+    min_length_s: float = option_field(2.0, "Shortest clip.", _LENGTH, minimum=0.1, unit="s")
+    max_length_s: float = option_field(30.0, "Longest clip.", _LENGTH, minimum=0.5, unit="s")
+    merge_gap_s: float = option_field(
         0.0, "Highlights with no more than this between them become one.", _LENGTH, minimum=0, unit="s"
     )
-    window_s: float = _option(5.0, "Length of the analysis windows.", _LENGTH, minimum=0.5, unit="s")
-    hop_s: float = _option(3.0, "Distance between the starts of windows.", _LENGTH, minimum=0.5, unit="s")
-    features: tuple[str, ...] = _option(
+    window_s: float = option_field(5.0, "Length of the analysis windows.", _LENGTH, minimum=0.5, unit="s")
+    hop_s: float = option_field(3.0, "Distance between the starts of windows.", _LENGTH, minimum=0.5, unit="s")
+    features: tuple[str, ...] = option_field(
         (), "Features to use, by name; all that are available by default. May be repeated.", _LOOK
     )
-    analysis_fps: float = _option(
+    analysis_fps: float = option_field(
         12.0, "Frames looked at per second of video; 0 for every frame.", _LOOK, minimum=0, unit="1/s"
     )
-    scan: bool = _option(False, "Look at keyframes and sound alone: an answer about a long film in seconds.", _LOOK)
-    pose_fps: float = _option(
+    scan: bool = option_field(
+        False, "Look at keyframes and sound alone: an answer about a long film in seconds.", _LOOK
+    )
+    pose_fps: float = option_field(
         7.5, "Frames a second in which people are looked for.", _LOOK, minimum=0.5, maximum=60, unit="1/s"
     )
-    embedding_fps: float = _option(
+    embedding_fps: float = option_field(
         2.0, "Frames a second whose content is looked at as a whole.", _LOOK, minimum=0.1, maximum=60, unit="1/s"
     )
-    pose_model: str = _option("yolo11n-pose", "Pose model: a name, or a file of weights.", _LOOK)
-    embedding_model: str = _option(
+    pose_model: str = option_field("yolo11n-pose", "Pose model: a name, or a file of weights.", _LOOK)
+    embedding_model: str = option_field(
         "auto",
         "Embedding model: MODEL:TAG or MODEL:FILE of open_clip; auto: CLIP if its weights are there, else the ImageNet "
         "network.",
         _LOOK,
     )
-    cut: Literal["smart", "copy", "encode"] = _option(
+    cut: Literal["smart", "copy", "encode"] = option_field(
         "smart",
         "smart copies what it can and encodes again only from a cut to the next keyframe; copy encodes no picture, but "
         "a clip may start early; encode makes everything anew.",
         _CUT,
     )
-    crf: int = _option(
+    crf: int = option_field(
         18,
         "Quality where a clip is encoded whole: 0 is lossless, 18 looks it, 51 is worst.",
         _CUT,
         minimum=0,
         maximum=51,
     )
-    codec: Literal["auto", "h264", "hevc", "vp9", "av1"] = _option(
+    codec: Literal["auto", "h264", "hevc", "vp9", "av1"] = option_field(
         "auto", "What --cut encode makes; auto: H.264 for 8 bit, HEVC for more, VP9 or AV1 in WebM.", _CUT
     )
-    container: Literal["source", "mp4", "mov", "mkv", "webm", "ts"] = _option(
+    container: Literal["source", "mp4", "mov", "mkv", "webm", "ts"] = option_field(
         "source", "Kind of file the clips are; source: as the footage is, or MP4 where that is none of these.", _CUT
     )
-    join: bool = _option(False, "Join the clips of each stream to one reel as well.", _CUT)
-    out: str = _option("highlights", "Output folder.", _WRITE, shapes_result=False, short="-o")
-    save: tuple[str, ...] = _option(
+    join: bool = option_field(False, "Join the clips of each stream to one reel as well.", _CUT)
+    out: str = option_field("highlights", "Output folder.", _WRITE, shapes_result=False, short="-o")
+    save: tuple[str, ...] = option_field(
         (),
         "Keep what was measured frame by frame in a Parquet file of its own. May be repeated.",
         _WRITE,
         choices=("poses", "embeddings"),
     )
-    force: bool = _option(False, "Do inputs again that are finished with the same settings.", _RUN, shapes_result=False)
-    workers: int = _option(
+    force: bool = option_field(
+        False, "Do inputs again that are finished with the same settings.", _RUN, shapes_result=False
+    )
+    workers: int = option_field(
         1,
         "Worker threads; files are shared out among them.",
         _RUN,
@@ -189,10 +165,10 @@ class Settings:
         maximum=256,
         shapes_result=False,
     )
-    device: Literal["auto", "cpu", "cuda", "mps"] = _option(
+    device: Literal["auto", "cpu", "cuda", "mps"] = option_field(
         "auto", "Where models run; auto: on a GPU if there is one.", _RUN
     )
-    decode_threads: int = _option(
+    decode_threads: int = option_field(
         0,
         "Decoder threads a file; 0 shares the cores out among the workers.",
         _RUN,
@@ -200,7 +176,7 @@ class Settings:
         maximum=64,
         shapes_result=False,
     )
-    epoch_s: float = _option(
+    epoch_s: float = option_field(
         0.5,
         "How often progress is saved.",
         _RUN,
@@ -209,10 +185,10 @@ class Settings:
         unit="s",
         shapes_result=False,
     )
-    log_level: Literal["debug", "info", "warning", "error"] = _option(
+    log_level: Literal["debug", "info", "warning", "error"] = option_field(
         "warning", "Least severe log event shown.", _RUN, shapes_result=False
     )
-    log_format: Literal["auto", "console", "json"] = _option(
+    log_format: Literal["auto", "console", "json"] = option_field(
         "auto",
         "Log lines for people or for machines; auto: JSON where stderr is no terminal.",
         _RUN,
@@ -249,6 +225,7 @@ class Settings:
                 "top and target_duration choose among all highlights of a stream, which the running policy "
                 "never knows; use the policy whole, or leave them out."
             )
+        self.check_live()
         if self.codec != "auto" and self.cut != "encode":
             raise UsageError(
                 f"codec is {self.codec} and cut is {self.cut}, which keeps the source's; "
@@ -276,8 +253,10 @@ class Settings:
         for option in options():
             if option.kind in {"pairs", "prompts"}:
                 state[option.name] = dict(state[option.name])
-            elif option.kind == "list":
+            elif option.kind in {"list", "commands"}:
                 state[option.name] = list(state[option.name])
+            if option.secret:
+                state[option.name] = [without_secrets(text) for text in state[option.name]]
         return state
 
     @property
@@ -339,7 +318,8 @@ def options() -> tuple[Option, ...]:
 
 
 def _describe() -> Iterable[Option]:
-    for item in fields(Settings):
+    inherited = {item.name for item in fields(LiveOptions)}
+    for item in sorted(fields(Settings), key=lambda item: item.name in inherited):  # the particular comes last
         outside = dict(item.metadata)
         kind, choices = _kind(item.type)
         kind = outside.pop("kind") or ("duration" if outside["unit"] == "s" else kind)

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from clipstream.dataflow.overload import Overload, Saving
 from clipstream.extraction import Extractor
 from clipstream.features.base import Signal
+from clipstream.live.overload import Overload, Saving
 from clipstream.media.slices import MediaNeeds, Slice
 
 

@@ -59,6 +59,17 @@ GIVEN: dict[str, tuple[str, str, Any]] = {
     "epoch": ("1s", "1", 1.0),
     "log_level": ("debug", '"debug"', "debug"),
     "log_format": ("json", '"json"', "json"),
+    "for": ("2h", '"2h"', 7200.0),
+    "keep": ("30m", "1800", 1800.0),
+    "keep_size": ("0.5", "0.5", 0.5),
+    "record": ("tapes", '"tapes"', "tapes"),
+    "rtsp_transport": ("udp", '"udp"', "udp"),
+    "stall": ("10", "10", 10.0),
+    "credentials": ("cameras.txt", '"cameras.txt"', "cameras.txt"),
+    "allow_private": ("true", "true", True),
+    "on_clip": ("say 'one, two'\nls", """["say 'one, two'", "ls"]""", ("say 'one, two'", "ls")),
+    "webhook": ("http://a/b", '["http://a/b"]', ("http://a/b",)),
+    "metrics": ("9100", '"9100"', "9100"),
 }
 
 # A preset sets others as well: tests/test_presets.py has what can be said of it.

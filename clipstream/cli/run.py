@@ -12,8 +12,10 @@ from clipstream.cli.summary import print_summary
 from clipstream.cli.watching import print_error, watching
 from clipstream.errors import InputError
 from clipstream.job import Outcome, run_job
+from clipstream.live import LiveInput
 from clipstream.log import configure_logging
 from clipstream.media.inputs import Input, expand_inputs
+from clipstream.media.live.address import Credentials, LiveAddress, is_live, stream_names
 from clipstream.settings import Settings
 
 __all__ = ["exit_status", "run_files", "run_inputs"]
@@ -26,21 +28,26 @@ def run_files(arguments: Sequence[str], settings: Settings, presentation: Presen
         ClipstreamError: Nothing could be started.
     """
     configure_logging(settings, debug=presentation.debug)
-    inputs, errors = expand_inputs(arguments)
-    for error in errors:
+    inputs, errors = expand_inputs([argument for argument in arguments if not is_live(argument)])
+    live, unusable = _live_inputs([argument for argument in arguments if is_live(argument)], inputs, settings)
+    for error in (problems := [*errors, *unusable]):
         print_error(str(error))
-    return run_inputs(inputs, errors, settings, presentation)
+    return run_inputs(inputs, problems, settings, presentation, live)
 
 
 def run_inputs(
-    inputs: Sequence[Input], errors: Sequence[InputError], settings: Settings, presentation: Presentation
+    inputs: Sequence[Input],
+    errors: Sequence[InputError],
+    settings: Settings,
+    presentation: Presentation,
+    live: Sequence[LiveInput] = (),
 ) -> int:
     """Do what `run_files` does with arguments that are expanded already, into inputs and what was wrong."""
     outcomes: tuple[Outcome, ...] = ()
     with _signals() as received:
-        if inputs:
+        if inputs or live:
             with watching(quiet=presentation.quiet) as watcher:
-                outcomes = run_job(inputs, settings, watcher)
+                outcomes = run_job(inputs, settings, watcher, live)
     if presentation.as_json:
         print_document(run_document(outcomes, errors))
     elif not presentation.quiet:
@@ -58,6 +65,20 @@ def exit_status(outcomes: Sequence[Outcome], errors: Sequence[InputError], recei
     if "failed" in states:
         return 1
     return 2 if errors or "bad_input" in states else 0
+
+
+def _live_inputs(
+    arguments: Sequence[str], files: Sequence[Input], settings: Settings
+) -> tuple[list[LiveInput], list[InputError]]:
+    credentials = Credentials.of_option(settings.credentials) if settings.credentials else Credentials()
+    addresses, errors = [], []
+    for argument in arguments:
+        try:
+            addresses.append(LiveAddress.parse(argument).joined(credentials))
+        except InputError as error:
+            errors.append(error)
+    names = stream_names(addresses, [item.stream for item in files])
+    return [LiveInput(stream, address) for address, stream in names.items()], errors
 
 
 @contextmanager

@@ -7,10 +7,12 @@ from threading import Event
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 
+from clipstream.dataflow.live_source import LiveSource
 from clipstream.dataflow.operators import highlights
 from clipstream.dataflow.sink import ClipSink
 from clipstream.dataflow.source import MediaSource
 from clipstream.features.registry import Selection
+from clipstream.live import Cameras
 from clipstream.media.inputs import Input
 from clipstream.media.slices import Slice
 from clipstream.report.manifest import Manifest
@@ -25,23 +27,32 @@ def highlights_flow(
     settings: Settings,
     *,
     selection: Selection | None = None,
+    cameras: Cameras | None = None,
     skip: Collection[str] = (),
     stop: Event | None = None,
     decoded: Callable[[Slice], None] | None = None,
     clip_written: Callable[[str, Interval, Path], None] | None = None,
     stream_written: Callable[[str, Manifest], None] | None = None,
 ) -> Dataflow:
-    """Return the flow that finds and cuts the highlights of `inputs`; arguments as of `MediaSource` and `ClipSink`.
+    """Return the flow that finds and cuts the highlights of `inputs` and `cameras`.
+
+    The arguments are those of `MediaSource`, `LiveSource` and `ClipSink`.
 
     Step names and partitions are part of a recovery store: a flow goes on only as the same flow.
     """
     flow = Dataflow("clipstream")
-    source = MediaSource(inputs, settings, selection=selection, skip=skip, stop=stop, decoded=decoded)
-    found = highlights("highlights", op.input("media", flow, source), settings, selection)
+    slices = []
+    if inputs:
+        source = MediaSource(inputs, settings, selection=selection, skip=skip, stop=stop, decoded=decoded)
+        slices.append(op.input("media", flow, source))
+    if cameras is not None:
+        slices.append(op.input("live", flow, LiveSource(cameras, stop=stop, taken=decoded)))
+    found = highlights("highlights", op.merge("all", *slices) if slices[1:] else slices[0], settings, selection)
     sink = ClipSink(
         inputs,
         settings,
         selection=selection,
+        cameras=cameras,
         skip=skip,
         stop=stop,
         clip_written=clip_written,

@@ -10,10 +10,11 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from clipstream.cutting import chosen_cutter
 from clipstream.errors import InputError
 from clipstream.features.registry import Selection, select_features
+from clipstream.live import Cameras, LiveOutput
 from clipstream.media.cutting import Cutter
 from clipstream.media.inputs import Input
 from clipstream.media.probe import fingerprint
-from clipstream.output import OutputContext, StreamOutput
+from clipstream.output import OutputContext, OutputQueue, StreamOutput
 from clipstream.report.manifest import Manifest
 from clipstream.results import Interval, StreamSummary
 from clipstream.settings import Settings
@@ -21,6 +22,8 @@ from clipstream.settings import Settings
 __all__ = ["ClipSink"]
 
 _Found = Interval | StreamSummary
+
+_MOST_THREADS = 16
 
 
 class ClipSink(FixedPartitionedSink[_Found, tuple[_Found, ...]]):
@@ -36,6 +39,7 @@ class ClipSink(FixedPartitionedSink[_Found, tuple[_Found, ...]]):
         settings: The run's.
         selection: The features, to say in the manifest which were left out; chosen from `settings` by default.
         cutter: What cuts; by default the cutter that `settings` ask for.
+        cameras: The live streams beside them, the same as the source's.
         skip: Streams that are finished already: nothing of what a snapshot remembers of them is written again.
         stop: Once set, cutting is given up between two packets; the snapshot still remembers it.
         clip_written: Told of every clip: stream, highlight, file.
@@ -49,6 +53,7 @@ class ClipSink(FixedPartitionedSink[_Found, tuple[_Found, ...]]):
         *,
         selection: Selection | None = None,
         cutter: Cutter | None = None,
+        cameras: Cameras | None = None,
         skip: Collection[str] = (),
         stop: Event | None = None,
         clip_written: Callable[[str, Interval, Path], None] | None = None,
@@ -56,13 +61,16 @@ class ClipSink(FixedPartitionedSink[_Found, tuple[_Found, ...]]):
     ) -> None:
         self._paths = {item.stream: item.path for item in inputs}
         self._fingerprints = {item.stream: _fingerprint(item.path) for item in inputs}  # now: before they are read
-        self._skip = frozenset(skip)
+        self._cameras, self._skip = cameras, frozenset(skip)
+        selection = selection or select_features(settings)
+        self._infos = selection.infos
+        streams_at_once = settings.workers + (len(cameras.inputs) if cameras else 0)
         self._context = OutputContext(
             out=Path(settings.out),
             settings=settings,
-            left_out=(selection or select_features(settings)).left_out,
+            left_out=selection.left_out,
             cutter=cutter or chosen_cutter(settings),
-            pool=ThreadPoolExecutor(settings.workers, "output"),
+            pool=ThreadPoolExecutor(min(streams_at_once, _MOST_THREADS), "output"),
             stopped=(stop or Event()).is_set,
             clip_written=clip_written or _ignore,
             stream_written=stream_written or _ignore,
@@ -70,7 +78,7 @@ class ClipSink(FixedPartitionedSink[_Found, tuple[_Found, ...]]):
 
     def list_parts(self) -> list[str]:
         """Return the streams' names."""
-        return sorted(self._paths)
+        return sorted([*self._paths, *(self._cameras.inputs if self._cameras else ())])
 
     def part_fn(self, item_key: str) -> int:
         """Return the place of the stream's own partition."""
@@ -83,7 +91,11 @@ class ClipSink(FixedPartitionedSink[_Found, tuple[_Found, ...]]):
         resume_state: tuple[_Found, ...] | None,
     ) -> "_OutputPartition":
         """Return the partition of one stream, with what it had still to write."""
-        output = StreamOutput(self._context, for_part, self._paths[for_part], self._fingerprints[for_part])
+        output: OutputQueue
+        if self._cameras is not None and for_part in self._cameras.inputs:
+            output = LiveOutput(self._context, for_part, self._cameras, self._infos)
+        else:
+            output = StreamOutput(self._context, for_part, self._paths[for_part], self._fingerprints[for_part])
         partition = _OutputPartition(output)
         if for_part not in self._skip:
             partition.write_batch(list(resume_state or ()))
@@ -91,7 +103,7 @@ class ClipSink(FixedPartitionedSink[_Found, tuple[_Found, ...]]):
 
 
 class _OutputPartition(StatefulSinkPartition[_Found, tuple[_Found, ...]]):
-    def __init__(self, output: StreamOutput) -> None:
+    def __init__(self, output: OutputQueue) -> None:
         self._output = output
 
     def write_batch(self, values: list[_Found]) -> None:

@@ -29,6 +29,7 @@ __all__ = [
     "UsedFeature",
     "UsedSignal",
     "describe",
+    "describe_highlight",
     "parse_manifest",
     "read_manifest",
     "reason_sentence",
@@ -119,6 +120,7 @@ class Highlight:
         copied: How many of them are the source's own, not encoded again.
         method: How it was cut, in one phrase.
         notes: What to know about the clip – encoded whole, and why – or why there is none.
+        date: Date of `start_s` in ISO 8601, of a live stream.
     """
 
     number: int
@@ -140,6 +142,7 @@ class Highlight:
     copied: int | None = None
     method: str | None = None
     notes: tuple[str, ...] = ()
+    date: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,12 +168,13 @@ class Reel:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """Everything about one finished stream.
+    """Everything about one stream: a finished file, or a live stream so far.
 
     Attributes:
         stream: Name of the stream, which is also its folder's.
         source: What it was.
-        status: `"complete"`, or `"failed"` when `error` says why it is not.
+        status: `"complete"`, or `"failed"` when `error` says why it is not; of a live stream also `"running"`, and
+            `"stopped"` when it was before its end.
         error: One line.
         settings: Every option's value, as `Settings.as_dict()` gives them.
         settings_fingerprint: `Settings.fingerprint()`: equal where the result would be.
@@ -188,7 +192,7 @@ class Manifest:
 
     stream: str
     source: Source
-    status: Literal["complete", "failed"] = "complete"
+    status: Literal["complete", "failed", "running", "stopped"] = "complete"
     error: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     settings_fingerprint: str = ""
@@ -278,7 +282,9 @@ def describe(
         threshold=summary.threshold,
         floor=summary.floor,
         explanation=summary.explanation,
-        highlights=tuple(_highlight(one, clips.get(one.number), uncut.get(one.number)) for one in summary.intervals),
+        highlights=tuple(
+            describe_highlight(one, clips.get(one.number), uncut.get(one.number)) for one in summary.intervals
+        ),
         reel=reel,
         errors=summary.errors,
     )
@@ -334,7 +340,8 @@ def _used(info: FeatureInfo) -> UsedFeature:
     return UsedFeature(info.name, info.weight, tuple(signals), info.about)
 
 
-def _highlight(interval: Interval, clip: ClipResult | None, uncut: str | None) -> Highlight:
+def describe_highlight(interval: Interval, clip: ClipResult | None, uncut: str | None = None) -> Highlight:
+    """Make the entry of a highlight: its clip as the cutter described it, or why there is none."""
     start, end, peak = interval.start_ms, interval.end_ms, interval.peak_ms
     return Highlight(
         number=interval.number,

@@ -1,6 +1,7 @@
 """What the address of a live stream says, and how it is shown without its secrets."""
 
 import ipaddress
+import os
 import re
 import socket
 from collections.abc import Collection, Iterable, Mapping
@@ -177,6 +178,20 @@ class Credentials:
         except (OSError, UnicodeDecodeError) as error:
             problem = error.strerror if isinstance(error, OSError) else "no UTF-8 text"
             raise UsageError(f"{path}: the credentials cannot be read ({problem}).") from None
+
+    @classmethod
+    def of_option(cls, text: str) -> "Credentials":
+        """Read such lines from a file, or with `env:NAME` from an environment variable.
+
+        Raises:
+            UsageError: There is no such file or variable, or a line says something else.
+        """
+        if not text.startswith("env:"):
+            return cls.read(Path(text))
+        name = text.removeprefix("env:")
+        if name not in os.environ:
+            raise UsageError(f"credentials: there is no variable {name}; set it, or name a file.")
+        return cls.parse(os.environ[name])
 
     def of(self, host: str, port: int | None) -> tuple[str, str] | None:
         """Return user and password for a host, those for its very port first."""

@@ -1,0 +1,205 @@
+"""What reads and records the live streams of a run."""
+
+import json
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from threading import Lock
+
+import structlog
+
+from clipstream.live.overload import Overload, Saving
+from clipstream.media.inputs import STATE_FOLDER
+from clipstream.media.live.address import LiveAddress
+from clipstream.media.live.connection import ConnectionOptions
+from clipstream.media.live.feed import LiveFeed
+from clipstream.media.live.recorder import Recorder
+from clipstream.media.live.status import FeedStatus
+from clipstream.media.pictures import DecodeMode
+from clipstream.media.slices import MediaNeeds, Slice
+from clipstream.report.files import write_atomically, writing
+from clipstream.settings import Settings
+from clipstream.timing import SLICE_S, slice_start
+
+__all__ = ["Camera", "Cameras", "LiveInput"]
+
+_RECORDINGS = "recordings"
+
+_RESUMED_SLICES = 60
+"""After so many new slices, a moment that an interruption cut off has been given out."""
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class LiveInput:
+    """A live stream to work on.
+
+    Attributes:
+        stream: Its name: the key in the dataflow and the name of its output folder.
+        address: Where it is.
+    """
+
+    stream: str
+    address: LiveAddress
+
+
+class Camera:
+    """One live stream while it is read: its feed, its recorder, and how much of it is looked at."""
+
+    def __init__(self, stream: str, feed: LiveFeed, recorder: Recorder, release: Callable[[], None] | None) -> None:
+        self._stream, self._feed, self._recorder, self._release = stream, feed, recorder, release
+        self._overload = Overload()
+        self._taken = 0
+        self._ending = False
+
+    @property
+    def status(self) -> FeedStatus:
+        """How its feed is doing."""
+        return self._feed.status
+
+    @property
+    def saving(self) -> Saving:
+        """What is left out of the analysis at the moment."""
+        return self._overload.saving
+
+    def take(self, *, ending: bool) -> list[Slice]:
+        """Return the slices that are there, perhaps none; once `ending`, the last of them carries the end."""
+        if ending and not self._ending:
+            self._ending = True
+            self._feed.close()
+        slices = self._feed.take()
+        before, status = self._overload.saving, self._feed.status
+        saving = self._overload.note(status.queued, status.dropped, time.monotonic())
+        if saving is not before:
+            self._feed.set_rate(saving.divisor, keyframes=saving is Saving.KEYFRAMES)
+            event = "stream_overloaded" if saving > before else "stream_recovers"
+            _log.warning(event, stream=self._stream, left_out=saving.name.lower(), dropped=status.dropped)
+        self._taken += len(slices)
+        if self._release and self._taken > _RESUMED_SLICES:
+            self._release()
+            self._release = None
+        return [replace(item, live=True, lean=saving >= Saving.LIGHT) for item in slices]
+
+    def close(self) -> None:
+        """Stop reading; what is recorded stays."""
+        self._feed.close()
+        self._recorder.close()
+
+
+class Cameras:
+    """The live streams of a run.
+
+    Stream time begins when a stream is read for the first time into an output folder, and goes on through every
+    restart, so that a time in it is a date and no two clips have the same.
+
+    Args:
+        inputs: The streams.
+        settings: The run's.
+        needs: What the features want of every slice.
+    """
+
+    def __init__(self, inputs: Sequence[LiveInput], settings: Settings, needs: MediaNeeds) -> None:
+        self.inputs = {item.stream: item for item in inputs}
+        self._settings, self._needs = settings, needs
+        self._folder = Path(settings.out) / STATE_FOLDER / _RECORDINGS
+        self._until_s = math.inf if settings.for_s is None else time.monotonic() + settings.for_s
+        self._open: dict[str, Camera] = {}
+        self._recorders: dict[str, Recorder] = {}
+        self._held: defaultdict[str, dict[int, Fraction]] = defaultdict(dict)
+        self._releases: dict[tuple[str, int], Callable[[], None]] = {}
+        self._dates: dict[str, float] = {}
+        self._lock = Lock()
+
+    @property
+    def over(self) -> bool:
+        """Whether the time is up for which they were to be read."""
+        return time.monotonic() >= self._until_s
+
+    def open(self, stream: str, n: int) -> Camera:
+        """Begin to read and record a stream, from slice `n` on if that is still to come."""
+        settings, folder = self._settings, self.recording(stream)
+        began_unix_s = self.began_unix_s(stream)
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        recorder = Recorder(
+            folder,
+            keep_s=Fraction(settings.keep_s),
+            keep_bytes=round(settings.keep_size * 1e9),
+            keep_everything=Path(settings.record) / stream if settings.record else None,
+        )
+        with self._lock:
+            self._recorders[stream] = recorder
+            for ticket, start_s in self._held[stream].items():
+                self._releases[stream, ticket] = recorder.hold(start_s)
+        release = None
+        if n:
+            reach_s = settings.max_length_s + settings.context_before_s + settings.window_s
+            release = recorder.hold(max(slice_start(n) - Fraction(reach_s), Fraction(0)))
+        feed = LiveFeed(
+            self.inputs[stream].address,
+            stream,
+            self._needs,
+            mode=DecodeMode.of(settings),
+            options=ConnectionOptions(udp=settings.rtsp_transport == "udp", stall_s=settings.stall_s),
+            sink=recorder,
+            start_slice=max(n, math.floor((time.time() - began_unix_s) / float(SLICE_S))),
+            began_unix_s=began_unix_s,
+        )
+        camera = Camera(stream, feed, recorder, release)
+        with self._lock:
+            self._open[stream] = camera
+        return camera
+
+    def recording(self, stream: str) -> Path:
+        """Return the folder of a stream's recording."""
+        return self._folder / stream
+
+    def hold(self, stream: str, number: int, start_s: Fraction) -> None:
+        """Keep what is recorded from a time on until highlight `number` is released."""
+        with self._lock:
+            self._held[stream][number] = start_s
+            if (recorder := self._recorders.get(stream)) is not None:
+                self._releases[stream, number] = recorder.hold(start_s)
+
+    def release(self, stream: str, number: int) -> None:
+        """Let go of what was held for a highlight."""
+        with self._lock:
+            self._held[stream].pop(number, None)
+            release = self._releases.pop((stream, number), None)
+        if release is not None:
+            release()
+
+    def statuses(self) -> list[tuple[FeedStatus, Saving]]:
+        """Return how each stream that is read is doing."""
+        with self._lock:
+            cameras = list(self._open.values())
+        return [(camera.status, camera.saving) for camera in cameras]
+
+    def close(self) -> None:
+        """Stop reading and recording."""
+        with self._lock:
+            cameras = list(self._open.values())
+        for camera in cameras:
+            camera.close()
+
+    def began_unix_s(self, stream: str) -> float:
+        """Return the date of stream time 0, which is now for a stream that is new to the output folder."""
+        with self._lock:
+            if stream not in self._dates:
+                self._dates[stream] = _remembered_date(self._folder / f"{stream}.json")
+            return self._dates[stream]
+
+
+def _remembered_date(path: Path) -> float:
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return float(json.loads(path.read_text(encoding="utf-8"))["began_unix_s"])
+    began_unix_s = time.time()
+    with write_atomically(path) as temporary:
+        temporary.write_text(json.dumps({"began_unix_s": began_unix_s}), encoding="utf-8")
+    return began_unix_s

@@ -1,0 +1,244 @@
+"""What a live stream leaves in `OUT/STREAM/`: clips soon after they happened, and a manifest that grows."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from threading import Event
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from clipstream.errors import StoppedError
+from clipstream.features.base import FeatureInfo
+from clipstream.live.cameras import Cameras
+from clipstream.log import traceback_of
+from clipstream.media.cutting import ClipSpec
+from clipstream.media.live.recording import Recording, RecordingCutter
+from clipstream.media.slices import StreamEnd
+from clipstream.media.thumbnails import thumbnail_jpeg
+from clipstream.output.context import OutputContext, in_words, tell
+from clipstream.output.queue import OutputQueue
+from clipstream.report.files import writing
+from clipstream.report.manifest import (
+    Highlight,
+    Manifest,
+    Source,
+    describe,
+    describe_highlight,
+    read_manifest,
+    reason_sentence,
+    write_manifest,
+)
+from clipstream.report.page import write_report
+from clipstream.report.tables import write_features, write_highlights, write_scores
+from clipstream.results import Interval, StreamSummary
+
+__all__ = ["LiveOutput"]
+
+_POLL_S = 0.05
+_RECORDED_WITHIN_S = 20
+_REPORTED_SLICES = 24 * 7200
+_THUMBNAILS = 200
+
+_log = structlog.get_logger()
+
+
+class LiveOutput(OutputQueue):
+    """Everything that is written for one live stream.
+
+    A highlight is in the manifest as soon as its clip is there, and is not cut again after that. Clips are named by the
+    date at which they start.
+
+    Args:
+        context: The run's; its cutter is given recordings to cut from.
+        stream: The stream's name.
+        cameras: Who reads and records it.
+        features: What is used, for the manifest.
+    """
+
+    def __init__(self, context: OutputContext, stream: str, cameras: Cameras, features: Sequence[FeatureInfo]) -> None:
+        super().__init__(context)
+        self._stream, self._cameras, self._features = stream, cameras, tuple(features)
+        self._folder = context.out / stream
+        self._address = str(cameras.inputs[stream].address)
+        self._recording = Recording(cameras.recording(stream))
+        self._cutter = RecordingCutter(context.cutter)
+        self._manifest = self._begun()
+        self._ended = False
+
+    def add(self, item: Interval | StreamSummary) -> None:
+        """Take a highlight to cut, or the summary that ends the stream. Returns at once."""
+        if isinstance(item, Interval):
+            self._cameras.hold(self._stream, item.number, Fraction(item.start_ms, 1000))
+        super().add(item)
+
+    def close(self) -> None:
+        """Wait until everything is written, or given up because the run was stopped; the manifest says which."""
+        super().close()
+        if not self._ended:
+            with writing(self._folder):
+                self._write(replace(self._manifest, status="stopped"))
+
+    def _cut(self, interval: Interval) -> None:
+        known = next((one for one in self._manifest.highlights if _same(one, interval)), None)
+        if known is None or known.clip is None:
+            self._await(interval)
+            result = self._cutter.cut(self._spec(interval), self._context.stopped)
+            highlight = describe_highlight(interval, result)
+            self._append(interval, replace(highlight, date=_iso(self._date(interval.start_ms))))
+            tell(self._context.clip_written, self._stream, interval, result.path)
+        self._cameras.release(self._stream, interval.number)
+
+    def _finish(self, summary: StreamSummary) -> None:
+        summary = _padded(summary, until=_REPORTED_SLICES)
+        ranks = sorted(self._manifest.highlights, key=lambda one: (-one.score, -one.peak_score, one.start_s))
+        highlights = tuple(replace(one, rank=ranks.index(one) + 1) for one in self._manifest.highlights)
+        error = summary.end.problem if not summary.end.frames and summary.end.problem else None
+        whole = describe(summary, self._source(), self._context.settings, left_out=self._context.left_out, error=error)
+        self._manifest = replace(whole, highlights=highlights)
+        if not summary.first:
+            thumbnails = {}
+            for one in highlights[-_THUMBNAILS:]:
+                picture = self._thumbnail(one)
+                if picture is not None:
+                    thumbnails[one.number] = picture
+                if self._context.stopped():
+                    raise StoppedError("stopped while the report was written; run the same command again to go on.")
+            write_features(self._folder, summary)
+            write_scores(self._folder, summary)
+            write_report(self._folder, self._manifest, summary, thumbnails)
+        self._write(self._manifest)
+        self._ended = True
+        tell(self._context.stream_written, self._stream, self._manifest)
+
+    def _failed(self, item: Interval | StreamSummary, error: Exception) -> None:
+        message = in_words(error)
+        _log.warning("output_failed", stream=self._stream, error=message)
+        _log.debug("output_failure", stream=self._stream, exc_info=traceback_of(error))
+        if isinstance(item, Interval):
+            self._cameras.release(self._stream, item.number)
+            self._append(item, describe_highlight(item, None, message))
+        else:
+            self._ended = True
+            failed = replace(self._manifest, status="failed", error=message)
+            tell(self._context.stream_written, self._stream, failed)
+
+    def _begun(self) -> Manifest:
+        """Return the manifest of what the stream has given so far, in this run and in those before."""
+        before = read_manifest(self._folder)
+        settings = self._context.settings
+        fresh = describe(
+            _nothing_yet(self._stream, self._features, settings.floor),
+            self._source(),
+            settings,
+            left_out=self._context.left_out,
+        )
+        earlier = before.highlights if before is not None and before.source.path == self._address else ()
+        return replace(fresh, status="running", highlights=tuple(replace(one, rank=None) for one in earlier))
+
+    def _source(self) -> Source:
+        return Source(path=self._address, name=self._stream)
+
+    def _await(self, interval: Interval) -> None:
+        """Wait until everything of a highlight is recorded, or it is clear that no more will come."""
+        start_s, end_s = Fraction(interval.start_ms, 1000), Fraction(interval.end_ms, 1000)
+        pause = Event()
+        for _ in range(round(_RECORDED_WITHIN_S / _POLL_S)):
+            if self._recording.covers(start_s, end_s):
+                return
+            spans = self._recording.available()
+            if not any(span.is_growing and span.end_s < end_s for span in spans):
+                return  # what is missing lies in a gap
+            if self._context.stopped():
+                raise StoppedError("stopped before a clip was recorded; run the same command again to go on.")
+            pause.wait(_POLL_S)
+
+    def _spec(self, interval: Interval) -> ClipSpec:
+        settings, date = self._context.settings, self._date(interval.start_ms)
+        suffix = ".mp4" if settings.container == "source" else f".{settings.container}"
+        target = self._folder / "clips" / f"{date:%Y-%m-%dT%H-%M-%S}.{date.microsecond // 1000:03d}Z{suffix}"
+        with writing(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+        return ClipSpec(
+            source=self._recording.folder,
+            target=target,
+            start_s=Fraction(interval.start_ms, 1000),
+            end_s=Fraction(interval.end_ms, 1000),
+            metadata={
+                "title": f"{self._stream} {_iso(date)}",
+                "comment": reason_sentence(interval.reasons),
+                "creation_time": _iso(date),
+            },
+        )
+
+    def _date(self, time_ms: int) -> datetime:
+        return datetime.fromtimestamp(self._cameras.began_unix_s(self._stream), UTC) + timedelta(milliseconds=time_ms)
+
+    def _append(self, interval: Interval, highlight: Highlight) -> None:
+        others = [one for one in self._manifest.highlights if not _same(one, interval)]
+        numbered = replace(highlight, number=max((one.number for one in others), default=0) + 1)
+        duration_s = max(numbered.end_s, self._manifest.source.duration_s)
+        source = replace(self._manifest.source, duration_s=duration_s)
+        self._manifest = replace(self._manifest, source=source, highlights=(*others, numbered))
+        self._write(self._manifest)
+
+    def _write(self, manifest: Manifest) -> None:
+        with writing(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+        write_highlights(self._folder, manifest)
+        write_manifest(self._folder, manifest)
+
+    def _thumbnail(self, one: Highlight) -> bytes | None:
+        if one.clip is None or one.clip_start_s is None:
+            return None
+        return thumbnail_jpeg(self._folder / one.clip, max(Fraction(one.peak_s - one.clip_start_s), Fraction(0)))
+
+
+def _same(one: Highlight, interval: Interval) -> bool:
+    return (one.start_s, one.end_s) == (Decimal(interval.start_ms).scaleb(-3), Decimal(interval.end_ms).scaleb(-3))
+
+
+def _iso(date: datetime) -> str:
+    return date.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _nothing_yet(stream: str, features: tuple[FeatureInfo, ...], floor: float) -> StreamSummary:
+    none: NDArray[np.float32] = np.zeros(0, np.float32)
+    return StreamSummary(
+        stream=stream,
+        features=features,
+        values=none.reshape(0, sum(len(info.signals) for info in features)),
+        feature_scores=none.reshape(0, len(features)),
+        scores=none,
+        noticeable=none,
+        window_scores=none,
+        window_spans_s=np.zeros((0, 2)),
+        threshold=math.nan,
+        floor=floor,
+        intervals=(),
+        errors=0,
+        end=StreamEnd(Fraction(0)),
+    )
+
+
+def _padded(summary: StreamSummary, until: int) -> StreamSummary:
+    """Return a summary that begins at 0, where that is not too long: what was forgotten is missing in it."""
+    if not summary.first or summary.first + len(summary.scores) > until:
+        return summary
+
+    def after_a_gap(values: NDArray[np.float32]) -> NDArray[np.float32]:
+        gap = np.full((summary.first, *values.shape[1:]), np.nan, np.float32)
+        return np.concatenate((gap, values))
+
+    return replace(
+        summary,
+        first=0,
+        values=after_a_gap(summary.values),
+        feature_scores=after_a_gap(summary.feature_scores),
+        scores=after_a_gap(summary.scores),
+        noticeable=after_a_gap(summary.noticeable),
+    )
