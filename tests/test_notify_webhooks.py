@@ -89,7 +89,7 @@ def test_a_refusal_is_final_and_holds_up_nothing(tmp_path: Path, receiver: Recei
     (status,) = outbox.status()
     assert (status.delivered, status.given_up) == (1, 1)
     (told,) = [entry for entry in logged if entry["log_level"] == "error"]
-    assert (told["event"], told["why"], told["key"]) == ("message given up", "it answers 404", FIRST.key)
+    assert (told["event"], told["why"], told["key"]) == ("message_given_up", "it answers 404", FIRST.key)
     (kept,) = tmp_path.rglob("*.failed")
     assert kept.read_bytes() == FIRST.encode()
 
@@ -194,7 +194,7 @@ def test_closing_waits_for_no_answer_and_leaves_the_message(tmp_path: Path, rece
     receiver.next()
     with capture_logs() as logged:
         outbox.close(timeout_s=0)
-    assert [(entry["event"], entry["waiting"]) for entry in logged] == [("messages wait for the next run", 1)]
+    assert [(entry["event"], entry["waiting"]) for entry in logged] == [("messages_wait", 1)]
     assert [path.suffix for path in tmp_path.rglob("0*")] == [".json"]
 
 

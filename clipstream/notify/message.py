@@ -88,7 +88,7 @@ class Message:
 
     def encode(self) -> bytes:
         """Return the message as it is sent: one JSON object in UTF-8."""
-        return json.dumps(to_json(self), ensure_ascii=False, indent=2).encode() + b"\n"
+        return json.dumps(to_json(self), indent=2).encode() + b"\n"
 
 
 def _date(began: datetime | None, time_ms: int) -> str | None:

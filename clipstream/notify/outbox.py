@@ -129,7 +129,7 @@ class Outbox:
         for lane in self._lanes:
             lane.thread.join(_REAPED_S)
             if waiting := len(lane.queue):
-                _log.warning("messages wait for the next run", target=lane.target.name, waiting=waiting)
+                _log.warning("messages_wait", target=lane.target.name, waiting=waiting)
 
 
 class _Lane:
@@ -165,7 +165,7 @@ class _Lane:
             self._failures += 1
             if failure.final or failures == self.target.tries or self._is_too_old(path):
                 self._given_up += 1
-                _log.error("message given up", target=self.target.name, key=key, why=failure.reason, tries=failures)
+                _log.error("message_given_up", target=self.target.name, key=key, why=failure.reason, tries=failures)
                 self._take_out(delivered=False)
                 return True
             log = _log.warning if failures == 1 else _log.debug
@@ -180,7 +180,7 @@ class _Lane:
                 return False
             self._finishing.wait(self._patience.wait_s(failures))
         self._delivered += 1
-        _log.info("message delivered", target=self.target.name, key=key, tries=failures + 1)
+        _log.info("message_delivered", target=self.target.name, key=key, tries=failures + 1)
         self._take_out(delivered=True)
         return True
 
@@ -202,4 +202,4 @@ class _Lane:
         try:
             self.queue.settle(delivered=delivered)
         except OSError as error:
-            _log.warning("the outbox cannot be tidied", target=self.target.name, why=error.strerror)
+            _log.warning("outbox_not_tidied", target=self.target.name, why=error.strerror)

@@ -159,7 +159,7 @@ class Command:
         with output:
             while line := output.readline(_LINE_BYTES):
                 text = line.decode(errors="replace").rstrip()
-                _log.debug("output of a command", target=self.name, key=key, text=text)
+                _log.debug("command_output", target=self.name, key=key, text=text)
 
 
 class Webhook:
