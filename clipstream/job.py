@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from threading import Event, Lock
@@ -31,6 +32,7 @@ from clipstream.results import Interval
 from clipstream.saving import JOURNALS
 from clipstream.settings import Settings
 from clipstream.stopping import stop_on_signals
+from clipstream.telling import Telling
 from clipstream.timing import slice_start
 
 __all__ = ["Outcome", "Watcher", "run_job"]
@@ -112,6 +114,7 @@ class _Job:
             )
         if live and settings.save:
             raise UsageError("what --save keeps is of files: leave it out for live streams.")
+        Telling.check(settings)
         self._live = live
         self._inputs, self._settings, self._watcher = inputs, settings, watcher
         self._selection: Selection = select_features(settings)
@@ -195,19 +198,19 @@ class _Job:
                     (self._out / item.item.stream / MANIFEST_NAME).unlink()
         stop = Event()
         cameras = Cameras(self._live, self._settings, self._selection.needs) if self._live else None
-        flow = highlights_flow(
-            [item.item for item in ready],
-            self._settings,
-            selection=self._selection,
-            cameras=cameras,
-            skip=frozenset(self._outcomes),
-            stop=stop,
-            decoded=self._on_slice,
-            clip_written=self._watcher.clip_written,
-            stream_written=self._on_manifest,
-        )
         failure = None
-        with stop_on_signals(stop):
+        with Telling(self._settings, cameras) as telling, stop_on_signals(stop):
+            flow = highlights_flow(
+                [item.item for item in ready],
+                self._settings,
+                selection=self._selection,
+                cameras=cameras,
+                skip=frozenset(self._outcomes),
+                stop=stop,
+                decoded=partial(self._on_slice, telling),
+                clip_written=partial(self._on_clip, telling),
+                stream_written=self._on_manifest,
+            )
             try:
                 run_flow(flow, workers=self._settings.workers, epoch_s=self._settings.epoch_s, store=job / "store")
             except KeyboardInterrupt:
@@ -277,7 +280,12 @@ class _Job:
         ]
         return self._state / "jobs" / hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
-    def _on_slice(self, item: Slice) -> None:
+    def _on_clip(self, telling: Telling, stream: str, interval: Interval, path: Path) -> None:
+        telling.clip_written(stream, interval, path)
+        self._watcher.clip_written(stream, interval, path)
+
+    def _on_slice(self, telling: Telling, item: Slice) -> None:
+        telling.slice_taken(item)
         with self._lock:
             first = item.stream not in self._started
             self._started.add(item.stream)
