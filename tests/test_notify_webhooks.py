@@ -139,11 +139,12 @@ def test_what_was_posted_before_kill_9_is_delivered_by_the_next_run(tmp_path: Pa
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "tests")))}
     program = [sys.executable, "-c", KILLED, str(tmp_path), receiver.url]
     assert subprocess.run(program, env=environment, check=False, timeout=60).returncode == -9
-    while not receiver.received.empty():
-        receiver.next()
     receiver.usual = 204
     with Outbox(tmp_path, webhooks=[receiver.url]) as outbox:
-        assert receiver.keys(2) == [FIRST.key, SECOND.key]
+        keys = receiver.keys(1)
+        while keys[-1] != SECOND.key:  # the tries of the run that was killed are among them
+            keys += receiver.keys(1)
+        assert set(keys[:-1]) == {FIRST.key}
         outbox.post(THIRD)
         assert receiver.keys(1) == [THIRD.key]
 

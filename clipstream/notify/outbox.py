@@ -147,7 +147,7 @@ class _Lane:
         return QueueStatus(self.target.name, len(self.queue), self._delivered, self._failures, self._given_up)
 
     def finish(self) -> None:
-        """End when nothing is left, or with the next failure."""
+        """End when nothing is left, or with the next try that fails."""
         self._finishing.set()
         self.queue.end()
 
@@ -158,7 +158,10 @@ class _Lane:
     def _settle(self, path: Path, key: str) -> bool:
         """Deliver a message or give it up; `False` leaves it to the next run."""
         failures = 0
-        while failure := self._attempt(path, key):
+        while True:
+            last = self._finishing.is_set()
+            if (failure := self._attempt(path, key)) is None:
+                break
             if self._stop.is_set():
                 return False
             failures += 1
@@ -169,14 +172,8 @@ class _Lane:
                 self._take_out(delivered=False)
                 return True
             log = _log.warning if failures == 1 else _log.debug
-            log(
-                "message not delivered; trying again",
-                target=self.target.name,
-                key=key,
-                why=failure.reason,
-                tries=failures,
-            )
-            if self._finishing.is_set():
+            log("message_not_delivered", target=self.target.name, key=key, why=failure.reason, tries=failures)
+            if last:
                 return False
             self._finishing.wait(self._patience.wait_s(failures))
         self._delivered += 1
