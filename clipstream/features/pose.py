@@ -58,7 +58,7 @@ class _Pose:
     saves = "poses"
     signals: tuple[Signal, ...] = (
         Signal("pose_speed", "movement of the limbs", "body lengths/s", weight=0.45, min_spread=0.05),
-        Signal("pose_tuck", "length of the legs, as against the trunk,", "", weight=-0.45, min_spread=0.1),
+        Signal("pose_tuck", "leg-to-trunk ratio", "", weight=-0.45, min_spread=0.1),
         Signal("pose_airborne", "height of the feet", "body lengths", weight=0.1, min_spread=0.1),
         _informs("people", "number of people", "", 1.0),
         _informs("subject", "number of the person followed", "", 1.0),
