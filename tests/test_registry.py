@@ -41,7 +41,7 @@ def test_named_features_alone_are_used_once_each() -> None:
 
 def test_a_weight_that_was_set_takes_the_place_of_the_features_own() -> None:
     weights = {info.name: info.weight for info in select_features(Settings(weight=(("audio", 0.7),))).infos}
-    assert weights == {"audio": 0.7, "embedding": 0.1, "motion": 0.4, "pose": 0.6, "shots": 0.0}
+    assert weights == {"audio": 0.7, "embedding": 0.05, "motion": 0.4, "pose": 0.8, "shots": 0.0}
 
 
 @pytest.mark.parametrize("settings", [Settings(features=("smell",)), Settings(weight=(("smell", 1.0),))])
