@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from clipstream.errors import UsageError
-from clipstream.options import ENVIRONMENT_PREFIX, Option, suggestion
+from clipstream.options import ENVIRONMENT_PREFIX, MESSAGE_VARIABLES, Option, suggestion
 
 __all__ = ["PRESETS", "accepted", "filled_in", "read_environment", "read_preset", "read_toml"]
 
 PRESETS = Path(__file__).with_name("presets")
 """Folder of the presets, a TOML file each."""
 
-_OTHER_VARIABLES = frozenset({"CLIPSTREAM_CACHE", "CLIPSTREAM_INPUTS", "CLIPSTREAM_WEIGHTS"})
-"""Variables with our prefix that are no options: what the flows read, and the folders of models."""
+_OTHER_VARIABLES = frozenset({"CLIPSTREAM_CACHE", "CLIPSTREAM_INPUTS", "CLIPSTREAM_WEIGHTS", *MESSAGE_VARIABLES})
+"""Variables with our prefix that are no options: what the flows read, the folders of models, and messages."""
 
 
 def accepted(values: Mapping[str, Any], known: Sequence[Option], where: str) -> dict[str, Any]:

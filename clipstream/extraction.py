@@ -15,7 +15,10 @@ from clipstream.results import Row
 __all__ = ["Extractor", "Following", "FollowingState", "Keep"]
 
 Keep = Callable[[str, Slice, Observation], None]
-"""Given the feature's name, the slice and what was observed in it, keeps the details. Called before the row is out."""
+"""Given the feature's name, the slice and what was observed in it, keeps the details. Called before the row is out.
+
+What it raises ends the run: a row whose details are lost must not go on.
+"""
 
 _log = structlog.get_logger()
 
@@ -49,13 +52,13 @@ class Extractor:
             heavy = hasattr(feature, "slices_at_once")
             seen = [i for i, item in enumerate(slices) if not (heavy and item.lean)]
             given = [slices[i] for i in seen]
-            light = [b""] * len(slices)
+            observations = [Observation(b"")] * len(slices)
             try:
                 if not given:
                     pass
                 elif follows(feature):
-                    for i, observation in zip(seen, self._observe(feature, given), strict=True):
-                        light[i] = observation.light
+                    for i, observation in zip(seen, feature.observe(given), strict=True):
+                        observations[i] = observation
                 else:
                     numbers = np.asarray(cast("Feature", feature).extract(given), np.float32)
                     values[seen, columns] = numbers.reshape(len(given), len(feature.signals))
@@ -64,8 +67,10 @@ class Extractor:
                     failed[i] += 1
                 self._report(feature.name, given[0].stream, error)
             if follows(feature):
-                for mine, one in zip(lights, light, strict=True):
-                    mine.append(one)
+                for mine, item, observation in zip(lights, slices, observations, strict=True):
+                    mine.append(observation.light)
+                    if self._keep is not None:
+                        self._keep(feature.name, item, observation)
         return [
             Row(
                 stream=item.stream,
@@ -78,13 +83,6 @@ class Extractor:
             )
             for i, item in enumerate(slices)
         ]
-
-    def _observe(self, feature: FollowingFeature, slices: list[Slice]) -> Sequence[Observation]:
-        seen = feature.observe(slices)
-        if self._keep is not None:
-            for item, observation in zip(slices, seen, strict=True):
-                self._keep(feature.name, item, observation)
-        return seen
 
     def _report(self, feature: str, stream: str, error: Exception) -> None:
         if feature not in self._reported:  # once: a feature that fails tends to fail on every slice

@@ -3,7 +3,6 @@
 import fcntl
 import hashlib
 import json
-import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -17,7 +16,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 import structlog
 
-from clipstream.errors import ClipstreamError, InputError, StoppedError, UsageError
+from clipstream.errors import InputError, StoppedError, UsageError
 from clipstream.features.registry import Selection, select_features
 from clipstream.fetching import Downloads, WebInput
 from clipstream.live import Cameras, LiveInput
@@ -31,8 +30,10 @@ from clipstream.output import CLIP_RECORDS, finished_manifest
 from clipstream.report.files import writing
 from clipstream.report.manifest import MANIFEST_NAME, Manifest, read_manifest
 from clipstream.results import Interval
+from clipstream.saving import JOURNALS
 from clipstream.settings import Settings
-from clipstream.stopping import stop_on_signals
+from clipstream.stopping import stop_on_signals, why_broken
+from clipstream.telling import Telling
 from clipstream.timing import slice_start
 
 __all__ = ["FetchWatcher", "Outcome", "Watcher", "run_job"]
@@ -130,6 +131,9 @@ class _Job:
                 "top, target_duration and the policy whole judge a stream as a whole, and a live one has no end: "
                 "leave them out."
             )
+        if live and settings.save:
+            raise UsageError("what --save keeps is of files: leave it out for live streams.")
+        Telling.check(settings)
         self._live, self._web = live, web
         self._inputs, self._settings, self._watcher = inputs, settings, watcher
         self._selection: Selection = select_features(settings)
@@ -239,19 +243,19 @@ class _Job:
                     (self._out / item.item.stream / MANIFEST_NAME).unlink()
         stop = Event()
         cameras = Cameras(self._live, self._settings, self._selection.needs) if self._live else None
-        flow = highlights_flow(
-            [item.item for item in ready],
-            self._settings,
-            selection=self._selection,
-            cameras=cameras,
-            skip=frozenset(self._outcomes),
-            stop=stop,
-            decoded=self._on_slice,
-            clip_written=self._watcher.clip_written,
-            stream_written=self._on_manifest,
-        )
         failure = None
-        with stop_on_signals(stop):
+        with Telling(self._settings, cameras) as telling, stop_on_signals(stop):
+            flow = highlights_flow(
+                [item.item for item in ready],
+                self._settings,
+                selection=self._selection,
+                cameras=cameras,
+                skip=frozenset(self._outcomes),
+                stop=stop,
+                decoded=partial(self._on_slice, telling),
+                clip_written=partial(self._on_clip, telling),
+                stream_written=self._on_manifest,
+            )
             try:
                 run_flow(flow, workers=self._settings.workers, epoch_s=self._settings.epoch_s, store=job / "store")
             except KeyboardInterrupt:
@@ -263,7 +267,7 @@ class _Job:
         if cameras is not None:
             cameras.close()
         silent = self._settle(todo, failure, stopped=stop.is_set(), resumed=resumed)
-        self._forget_clips_of_finished(ready)
+        self._forget_records_of_finished(ready)
         if not stop.is_set() or (failure is not None and resumed):
             # What made a run fail twice may be what was saved of it: the next begins from the beginning.
             shutil.rmtree(job, ignore_errors=True)
@@ -282,30 +286,32 @@ class _Job:
             if manifest is not None:
                 self._report(self._outcome(item.item, "done", None, manifest))
             elif failure is not None:
-                self._report(self._outcome(item.item, "failed", _why_broken(failure)))
+                self._report(self._outcome(item.item, "failed", why_broken(failure)))
             elif not stopped and resumed:
                 silent.append(item)
             elif not stopped:
                 self._report(self._outcome(item.item, "failed", "the run ended without a result; try --force."))
         for camera in self._live:
             if failure is not None and camera.stream not in self._outcomes:
-                self._report(self._outcome(camera, "failed", _why_broken(failure)))
+                self._report(self._outcome(camera, "failed", why_broken(failure)))
         return silent
 
-    def _forget_clips_of_finished(self, ready: list[_Ready]) -> None:
+    def _forget_records_of_finished(self, ready: list[_Ready]) -> None:
         for item in ready:
             outcome = self._outcomes.get(item.item.stream)
             if outcome is not None and outcome.state in {"done", "already_done"}:
-                shutil.rmtree(self._state / CLIP_RECORDS / item.item.stream, ignore_errors=True)
+                for records in (CLIP_RECORDS, JOURNALS):
+                    shutil.rmtree(self._state / records / item.item.stream, ignore_errors=True)
                 self._downloads.drop(item.item)
 
     def _tidy(self, ready: list[_Ready]) -> None:
         """Take away what a run left that was killed between its last result and its own tidying."""
         job = self._job_folder(ready)
-        leftovers = [job, *(self._state / CLIP_RECORDS / item.item.stream for item in ready)]
+        records = (self._state / name for name in (CLIP_RECORDS, JOURNALS))
+        leftovers = [job, *(folder / item.item.stream for folder in records for item in ready)]
         if any(path.exists() for path in leftovers):
             with suppress(UsageError), _only_run(self._state, [item.item.stream for item in ready]):
-                self._forget_clips_of_finished(ready)
+                self._forget_records_of_finished(ready)
                 shutil.rmtree(job, ignore_errors=True)
 
     def _job_folder(self, ready: list[_Ready]) -> Path:
@@ -320,7 +326,12 @@ class _Job:
         ]
         return self._state / "jobs" / hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
-    def _on_slice(self, item: Slice) -> None:
+    def _on_clip(self, telling: Telling, stream: str, interval: Interval, path: Path) -> None:
+        telling.clip_written(stream, interval, path)
+        self._watcher.clip_written(stream, interval, path)
+
+    def _on_slice(self, telling: Telling, item: Slice) -> None:
+        telling.slice_taken(item)
         with self._lock:
             first = item.stream not in self._started
             self._started.add(item.stream)
@@ -380,17 +391,3 @@ def _only_run(state: Path, streams: Sequence[str]) -> Iterator[None]:
                     "or choose another folder with --out."
                 ) from None
         yield
-
-
-def _why_broken(error: BaseException) -> str:
-    """Say in one line why the flow ended before its time."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    lines = str(error).splitlines() or [""]
-    if isinstance(error, ClipstreamError):
-        return lines[0]
-    if found := re.search(r'SqliteFailure\(.*Some\("([^"]+)"\)', str(error)):
-        return (
-            f"progress could not be saved ({found[1]}): make room, allow writing, or choose another folder with --out."
-        )
-    return f"the run broke off ({type(error).__name__}: {lines[0]}); the same command goes on with what is there."

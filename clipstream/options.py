@@ -13,6 +13,7 @@ from clipstream.errors import UsageError
 __all__ = [
     "ENVIRONMENT_PREFIX",
     "JOB_VARIABLE",
+    "MESSAGE_VARIABLES",
     "Kind",
     "Option",
     "duration_text",
@@ -25,6 +26,15 @@ __all__ = [
 ENVIRONMENT_PREFIX = "CLIPSTREAM_"
 JOB_VARIABLE = "JOB_MESSAGE"
 """The variable that describes a batch job."""
+
+MESSAGE_VARIABLES = tuple(
+    ENVIRONMENT_PREFIX + name
+    for name in (
+        *("KEY", "STREAM", "NUMBER", "CLIP", "START_S", "END_S", "PEAK_S", "START_DATE", "END_DATE", "PEAK_DATE"),
+        *("SCORE", "REASON", "MANIFEST", "SCHEMA"),
+    )
+)
+"""What a program is given that is told of a clip: the fields of a message. It may run clipstream in its turn."""
 
 Kind = Literal["int", "float", "duration", "str", "bool", "choice", "list", "pairs", "prompts", "commands"]
 """`duration` is seconds as a float; `list` a tuple of texts; `pairs` a tuple of (name, number), sorted by name;

@@ -12,6 +12,8 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 
+from scenes import LIGHT
+
 from clipstream import Input, Outcome, Settings, run_job
 from clipstream.media import cut
 from clipstream.media.cutting import ClipResult, ClipSpec
@@ -53,7 +55,7 @@ def main() -> None:
         return plain(self, spec, asked)
 
     cut.SmartCutter.cut = counted  # type: ignore[method-assign]
-    settings = Settings(out=out, top=2, workers=int(workers))
+    settings = Settings(features=LIGHT, out=out, top=2, workers=int(workers))
     outcomes = run_job([Input(Path(file).stem, Path(file)) for file in files], settings, killer)
     sys.stdout.write(" ".join(outcome.state for outcome in outcomes))
 

@@ -24,7 +24,7 @@ def main() -> None:
         if not module.name.startswith(("clipstream.dataflow", "clipstream.__main__")):
             importlib.import_module(module.name)
     out, path = map(Path, sys.argv[-2:])
-    settings = Settings(out=str(out), top=2)
+    settings = Settings(features=("audio", "motion", "shots"), out=str(out), top=2)
     selection = select_features(settings)
     signals = sum(len(info.signals) for info in selection.infos)
     extract, following = Extractor(selection.features), Following(selection.features)

@@ -8,7 +8,10 @@ from pathlib import Path
 
 from clipstream.testing.scene import MOMENTS_S, make_scene
 
-__all__ = ["MOMENTS_S", "clip_digests", "make_scene", "run_program"]
+__all__ = ["LIGHT", "MOMENTS_S", "clip_digests", "make_scene", "run_program"]
+
+LIGHT = ("audio", "motion", "shots")
+"""Features without a model: loading one takes seconds, where a test is about something else."""
 
 _ROOT = Path(__file__).parents[1]
 

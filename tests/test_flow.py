@@ -11,7 +11,7 @@ import bytewax.operators as op
 import pytest
 from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSink, cluster_main, run_main
-from scenes import MOMENTS_S, clip_digests, make_scene
+from scenes import LIGHT, MOMENTS_S, clip_digests, make_scene
 
 from clipstream import ClipSink, Input, Interval, MediaSource, Row, Settings, StreamSummary, Window, highlights
 from clipstream.media.slices import Slice
@@ -36,7 +36,7 @@ def test_a_flow_embeds_highlights_beside_another_branch(scenes: list[Input]) -> 
     intervals: list[tuple[str, Interval]] = []
     summaries: list[tuple[str, StreamSummary]] = []
     counted: list[tuple[str, int]] = []
-    settings = Settings(top=2)
+    settings = Settings(features=LIGHT, top=2)
 
     flow = Dataflow("larger")
     slices = op.input("media", flow, MediaSource(scenes, settings))
@@ -66,11 +66,11 @@ def test_a_flow_embeds_highlights_beside_another_branch(scenes: list[Input]) -> 
 def test_two_highlights_operators_may_stand_in_one_flow(scenes: list[Input]) -> None:
     best: list[tuple[str, Interval]] = []
     all_of_them: list[tuple[str, Interval]] = []
-    settings = Settings()
+    settings = Settings(features=LIGHT)
     flow = Dataflow("twice")
     slices = op.input("media", flow, MediaSource(scenes[:1], settings))
-    op.output("best", highlights("a", slices, Settings(top=1)).intervals, TestingSink(best))
-    op.output("all", highlights("b", slices, Settings(top=9)).intervals, TestingSink(all_of_them))
+    op.output("best", highlights("a", slices, Settings(features=LIGHT, top=1)).intervals, TestingSink(best))
+    op.output("all", highlights("b", slices, Settings(features=LIGHT, top=9)).intervals, TestingSink(all_of_them))
     run_main(flow)
     assert len(best) == 1
     assert len(all_of_them) == 2
@@ -81,7 +81,7 @@ def test_slices_never_leave_the_worker_that_decoded_them_and_rows_stay_light(sce
 
     rows: list[tuple[str, Row]] = []
     flow = Dataflow("light")
-    settings = Settings()
+    settings = Settings(features=LIGHT)
     slices = op.input("media", flow, MediaSource(scenes[:1], settings))
     op.output("rows", highlights("highlights", slices, settings).rows, TestingSink(rows))
     run_main(flow)
@@ -91,7 +91,7 @@ def test_slices_never_leave_the_worker_that_decoded_them_and_rows_stay_light(sce
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_change_nothing(scenes: list[Input], workers: int, tmp_path: Path) -> None:
     def flow(out: Path) -> Dataflow:
-        settings = Settings(top=2, out=str(out), workers=workers)
+        settings = Settings(features=LIGHT, top=2, out=str(out), workers=workers)
         flow = Dataflow("clips")
         slices = op.input("media", flow, MediaSource(scenes, settings))
         op.output("clips", highlights("highlights", slices, settings).results, ClipSink(scenes, settings))
@@ -108,7 +108,9 @@ def test_workers_change_nothing(scenes: list[Input], workers: int, tmp_path: Pat
 def test_a_worker_reads_as_many_files_at_a_time_as_it_may(scenes: list[Input], open_files: int) -> None:
     read: list[str] = []
     flow = Dataflow("in_turn")
-    source = MediaSource(scenes, Settings(), open_files=open_files, decoded=lambda item: read.append(item.stream))
+    source = MediaSource(
+        scenes, Settings(features=LIGHT), open_files=open_files, decoded=lambda item: read.append(item.stream)
+    )
     op.output("out", op.map("stream", op.input("media", flow, source), lambda item: item.stream), TestingSink([]))
     cluster_main(flow, [], 0, worker_count_per_proc=1)
     changes = sum(a != b for a, b in pairwise(read))
@@ -118,7 +120,7 @@ def test_a_worker_reads_as_many_files_at_a_time_as_it_may(scenes: list[Input], o
 
 def test_a_file_that_breaks_on_the_way_does_not_end_the_flow(scenes: list[Input], tmp_path: Path) -> None:
     summaries: list[tuple[str, StreamSummary]] = []
-    settings = Settings()
+    settings = Settings(features=LIGHT)
     flow = Dataflow("broken")
     inputs = [*scenes[:1], Input("gone", tmp_path / "gone.mp4")]
     slices = op.input("media", flow, MediaSource(inputs, settings))
@@ -185,6 +187,7 @@ def start_flow_file(
     environment = os.environ | {
         "CLIPSTREAM_INPUTS": os.pathsep.join(str(item.path) for item in scenes),
         "CLIPSTREAM_OUT": str(out),
+        "CLIPSTREAM_FEATURES": ",".join(LIGHT),
     }
     return subprocess.Popen(
         [sys.executable, "-m", "bytewax.run", flow, *arguments],

@@ -7,6 +7,7 @@ from pathlib import Path
 from threading import Event
 
 import av
+import numpy as np
 import pytest
 from media_factory import Sound, Video, even_times, make_clip, numbered, read_number
 from scenes import clip_digests, make_scene, run_program
@@ -67,7 +68,7 @@ def pictures(path: Path) -> list[tuple[int, float]]:
     """Return number and time of every picture."""
     with av.open(str(path)) as container:
         return [
-            (read_number(frame.to_ndarray(format="gray")), frame.time or 0.0)
+            (read_number(frame.to_ndarray(format="gray").astype(np.uint8)), frame.time or 0.0)
             for frame in container.decode(video=0)
         ]
 

@@ -8,7 +8,7 @@ from threading import Event
 
 import pytest
 from media_factory import Sound, Video, even_times, make_clip
-from scenes import clip_digests, make_scene, run_program
+from scenes import LIGHT, clip_digests, make_scene, run_program
 
 from clipstream import Input, Interval, Outcome, Settings, run_job
 from clipstream.dataflow import run as dataflow_run
@@ -38,7 +38,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(out: Path, *files: Path, **options: object) -> tuple[Outcome, ...]:
-    settings = Settings(out=str(out), **({"top": 2} | options))  # type: ignore[arg-type]  # tests name options
+    settings = Settings(out=str(out), **({"top": 2, "features": LIGHT} | options))  # type: ignore[arg-type]  # tests name options
     return run_job([Input(file.stem, file) for file in files], settings, Notes())
 
 
@@ -143,7 +143,10 @@ def test_what_is_gone_of_an_input_that_ended_before_an_interruption_is_made_agai
         def finished(self, outcome: Outcome) -> None:
             first_ended.set()
 
-    inputs, settings = [Input(name, scene) for name in ("first", "second")], Settings(out=str(tmp_path), top=2)
+    inputs, settings = (
+        [Input(name, scene) for name in ("first", "second")],
+        Settings(features=LIGHT, out=str(tmp_path), top=2),
+    )
     assert states(run_job(inputs, settings, Impatient())) == ["done", "stopped"]
     shutil.rmtree(tmp_path / "first")
     assert states(run_job(inputs, settings, Notes())) == ["done", "done"]
@@ -167,7 +170,9 @@ def test_a_manifest_of_other_settings_does_not_vouch_for_the_clips_of_a_run_that
                 signal.raise_signal(signal.SIGTERM)
 
     inputs = [Input("scene", scene)]
-    short, usual = (Settings(out=str(tmp_path), top=2, context_after_s=after_s) for after_s in (0.2, 1.0))
+    short, usual = (
+        Settings(features=LIGHT, out=str(tmp_path), top=2, context_after_s=after_s) for after_s in (0.2, 1.0)
+    )
     assert states(run_job(inputs, short, Impatient("reading"))) == ["stopped"]
     assert states(run_job(inputs, usual, Notes())) == ["done"]
     wanted = clip_digests(tmp_path)
@@ -180,7 +185,9 @@ def test_files_of_one_name_keep_their_names_together_and_alone(scene: Path, tmp_
     other = make_scene(tmp_path / "scene.mp4", seed=1, rate_hz=5, duration_s=20)
     out = tmp_path / "out"
     (alone,) = run(out, other)
-    both = run_job([Input("scene", scene), Input("scene-2", other)], Settings(out=str(out), top=2), Notes())
+    both = run_job(
+        [Input("scene", scene), Input("scene-2", other)], Settings(features=LIGHT, out=str(out), top=2), Notes()
+    )
     assert [(one.stream, one.state) for one in (alone, *both)] == [
         ("scene", "done"), ("scene-2", "done"), ("scene", "already_done")
     ]  # fmt: skip
@@ -191,7 +198,7 @@ def test_a_watcher_that_fails_costs_no_clip(scene: Path, tmp_path: Path) -> None
         def clip_written(self, stream: str, interval: Interval, path: Path) -> None:
             raise BrokenPipeError
 
-    (outcome,) = run_job([Input("scene", scene)], Settings(out=str(tmp_path), top=2), Deaf())
+    (outcome,) = run_job([Input("scene", scene)], Settings(features=LIGHT, out=str(tmp_path), top=2), Deaf())
     assert outcome.state == "done"
     assert len(clip_digests(tmp_path)) == 2
 
@@ -241,11 +248,14 @@ def test_two_runs_do_not_write_the_same_stream_at_a_time(scene: Path, tmp_path: 
     state = tmp_path / "out" / ".clipstream"
     state.mkdir(parents=True)
     with _only_run(state, ["scene"]):
-        refused = run_program(scene, "--out", tmp_path / "out", "--top", "1")
-        assert run_program(scene, "--out", tmp_path / "elsewhere", "--top", "1").returncode == 0
+        refused = run_program(scene, "--out", tmp_path / "out", "--top", "1", "--features", ",".join(LIGHT))
+        assert (
+            run_program(scene, "--out", tmp_path / "elsewhere", "--top", "1", "--features", ",".join(LIGHT)).returncode
+            == 0
+        )
     assert refused.returncode == 2
     (line,) = refused.stderr.splitlines()
     assert line.startswith(
         f"clipstream: scene: another run is writing it to {tmp_path / 'out'}; wait for that or stop it"
     )
-    assert run_program(scene, "--out", tmp_path / "out", "--top", "1").returncode == 0
+    assert run_program(scene, "--out", tmp_path / "out", "--top", "1", "--features", ",".join(LIGHT)).returncode == 0

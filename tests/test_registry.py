@@ -23,7 +23,7 @@ SliceMaker = Callable[..., list[Slice]]
 
 
 def test_every_module_without_an_underscore_is_a_feature() -> None:
-    assert feature_names() == ("audio", "embedding", "motion", "prompts", "shots")
+    assert feature_names() == ("audio", "embedding", "motion", "pose", "prompts", "shots")
 
 
 def test_by_default_all_that_have_something_to_do_are_used_in_order_of_name() -> None:
@@ -41,7 +41,7 @@ def test_named_features_alone_are_used_once_each() -> None:
 
 def test_a_weight_that_was_set_takes_the_place_of_the_features_own() -> None:
     weights = {info.name: info.weight for info in select_features(Settings(weight=(("audio", 0.7),))).infos}
-    assert weights == {"audio": 0.7, "embedding": 0.1, "motion": 0.4, "shots": 0.0}
+    assert weights == {"audio": 0.7, "embedding": 0.05, "motion": 0.4, "pose": 0.8, "shots": 0.0}
 
 
 @pytest.mark.parametrize("settings", [Settings(features=("smell",)), Settings(weight=(("smell", 1.0),))])
@@ -99,7 +99,7 @@ def test_what_is_unavailable_but_was_named_is_an_error(monkeypatch: pytest.Monke
 def test_signals_are_named_after_their_feature_and_share_its_score() -> None:
     for feature in select_features(Settings()).features:
         assert all(signal.name.startswith(f"{feature.name.rstrip('s')}_") for signal in feature.signals)
-        assert sum(signal.weight for signal in feature.signals) == pytest.approx(1 if feature.weight else 0)
+        assert sum(abs(signal.weight) for signal in feature.signals) == pytest.approx(1 if feature.weight else 0)
         assert all(signal.min_spread > 0 for signal in feature.signals)
 
 
@@ -121,7 +121,7 @@ def test_listing_the_features_imports_none_of_them() -> None:
 
 def test_the_features_import_neither_bytewax_nor_librosa() -> None:
     program = (
-        "import sys; from clipstream.features import audio, motion, shots; "
+        "import sys; from clipstream.features import audio, motion, pose, shots; "
         "print(sorted({'bytewax', 'librosa', 'torch'} & set(sys.modules)))"
     )
     shown = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from scenes import clip_digests, make_scene
+from scenes import LIGHT, clip_digests, make_scene
 
 import clipstream
 from clipstream.job import run_job
@@ -98,7 +98,7 @@ def test_without_bytewax_a_plain_loop_makes_the_same_clips(tmp_path: Path) -> No
         def __getattr__(self, _: str) -> object:
             return lambda *_: None
 
-    settings = Settings(out=str(tmp_path / "flow"), top=2)
+    settings = Settings(features=LIGHT, out=str(tmp_path / "flow"), top=2)
     (outcome,) = run_job([Input("scene", path)], settings, Silent())  # type: ignore[arg-type]  # takes every call
     assert outcome.state == "done"
     assert len(clip_digests(tmp_path / "plain")) == 2

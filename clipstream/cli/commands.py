@@ -103,6 +103,12 @@ def _fetch(names: tuple[str, ...], json: bool, quiet: bool, debug: bool) -> int:
     return fetch(names, Presentation(json, quiet, debug))
 
 
+def _search(folder: Path, query: str, top: int, json: bool, debug: bool) -> int:
+    from clipstream.cli.search import search_folder  # noqa: PLC0415 - keeps --help light
+
+    return search_folder(folder, query, top, Presentation(json, debug=debug))
+
+
 def _spans() -> list[click.Parameter]:
     group = "What is cut"
     return [
@@ -161,6 +167,29 @@ commands = _DefaultRun(
             params=[_files(), *settings_options(), *presentation_options(quiet=False)],
             short_help="Say what is in FILE…, and what would be done with it.",
             help="Say what is in files, and what clipstream would do with them, without doing it.",
+        ),
+        RunCommand(
+            "search",
+            context_settings=_CONTEXT,
+            callback=_search,
+            params=[
+                click.Argument(["folder"], metavar="DIR", type=click.Path(path_type=Path)),
+                click.Argument(["query"], metavar="TEXT|IMAGE"),
+                Flag(
+                    ["--top"],
+                    "What is found",
+                    type=click.IntRange(1),
+                    default=10,
+                    metavar="N",
+                    help="Show the best N moments. [10]",
+                ),
+                *presentation_options(quiet=False),
+            ],
+            short_help="Find the moments in DIR that look like a text or an image.",
+            help="Find the moments that look like a text or an image, in all footage that was run with "
+            "--save embeddings.\n\n"
+            "DIR is the output folder of such runs. TEXT needs embeddings of a CLIP model; an image file works with "
+            "those of any.",
         ),
         click.Group(
             "weights",

@@ -21,7 +21,9 @@ def print_summary(outcomes: Sequence[Outcome], console: Console | None = None) -
     """Print what was found in every stream that has a manifest, best highlight first."""
     console = console or output_console()
     for outcome in outcomes:
-        if outcome.manifest is None or outcome.state not in {"done", "already_done"}:
+        if outcome.manifest is None:
+            continue
+        if outcome.state not in {"done", "already_done"} and outcome.manifest.status != "stopped":
             continue
         console.print()
         console.print(_title(outcome.stream, outcome.manifest))
@@ -31,7 +33,8 @@ def print_summary(outcomes: Sequence[Outcome], console: Console | None = None) -
             console.print(Text(f"  {notice}"), soft_wrap=True)
         if outcome.manifest.reel and outcome.manifest.reel.file:
             console.print(Text(f"  reel: {outcome.folder / outcome.manifest.reel.file}"), soft_wrap=True)
-        console.print(Text(f"  report: {outcome.folder / 'report.html'}"), soft_wrap=True)
+        what = "report.html" if outcome.manifest.status == "complete" else "manifest.json"
+        console.print(Text(f"  {what.partition('.')[0]}: {outcome.folder / what}"), soft_wrap=True)
 
 
 def notices(outcome: Outcome) -> Iterator[str]:

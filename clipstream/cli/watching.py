@@ -18,6 +18,7 @@ from rich.text import Text
 
 from clipstream.job import Outcome, Watcher
 from clipstream.options import duration_text
+from clipstream.report.manifest import reason_sentence
 from clipstream.results import Interval
 from clipstream.timing import clock, to_ms
 
@@ -110,9 +111,10 @@ class QuietWatcher:
 
 
 class LineWatcher(QuietWatcher):
-    """Prints a line when a stream begins and one when it ends."""
+    """Prints a line when a stream begins and one when it ends, and one for each clip of a stream without an end."""
 
     def __init__(self) -> None:
+        self._endless: set[str] = set()
         self._fetched: set[str] = set()
 
     def fetching(self, stream: str, share: float) -> None:  # noqa: ARG002 - the Protocol's
@@ -123,8 +125,15 @@ class LineWatcher(QuietWatcher):
 
     def started(self, stream: str, duration_s: Fraction | None) -> None:
         """Print the line that begins a stream."""
+        if duration_s is None:
+            self._endless.add(stream)
         length = f", {clock(to_ms(duration_s))} long" if duration_s is not None else ""
         sys.stderr.write(f"{stream}: started{length}\n")
+
+    def clip_written(self, stream: str, interval: Interval, path: Path) -> None:
+        """Print the line of a clip, which may be the only sign of a camera for days."""
+        if stream in self._endless:
+            sys.stderr.write(f"{stream}: {path}: {reason_sentence(interval.reasons)}\n")
 
     def finished(self, outcome: Outcome) -> None:
         """Print the line that ends it."""

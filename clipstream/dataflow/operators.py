@@ -14,6 +14,7 @@ from clipstream.features.base import AnyFeature, FeatureInfo
 from clipstream.features.registry import Selection, select_features
 from clipstream.media.slices import Slice
 from clipstream.results import Interval, Row, StreamSummary, Window
+from clipstream.saving import Saving
 from clipstream.settings import Settings
 
 __all__ = ["Highlights", "highlights"]
@@ -50,7 +51,8 @@ def highlights(
 
     May be used in any dataflow, any number of times, beside other branches on the same slices. State is small (under
     100 bytes a slice) and integer-timed; a stream's state is discarded with its end. Slices must come in order within
-    a stream, and from the worker that decoded them.
+    a stream, and from the worker that decoded them. What `settings.save` names is kept for a `ClipSink` with the same
+    settings, if there is one.
 
     Args:
         step_id: Unique ID.
@@ -64,7 +66,8 @@ def highlights(
     selection = selection or select_features(settings)
     infos = selection.infos
     grid = WindowGrid.of_seconds(settings.window_s, settings.hop_s)
-    seen = op.flat_map_batch("extract", slices, Extractor(selection.features))
+    keep = Saving(settings, selection.features).keep if settings.save else None
+    seen = op.flat_map_batch("extract", slices, Extractor(selection.features, keep))
     windowed = op.stateful_batch("windows", seen, lambda state: _WindowsLogic(selection.features, grid, state))
     results = op.stateful_batch("peaks", windowed, lambda state: _PeaksLogic(settings, infos, state))
     return Highlights(

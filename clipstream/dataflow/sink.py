@@ -17,6 +17,7 @@ from clipstream.media.probe import fingerprint
 from clipstream.output import OutputContext, OutputQueue, StreamOutput
 from clipstream.report.manifest import Manifest
 from clipstream.results import Interval, StreamSummary
+from clipstream.saving import Saving
 from clipstream.settings import Settings
 
 __all__ = ["ClipSink"]
@@ -37,7 +38,8 @@ class ClipSink(FixedPartitionedSink[_Found, tuple[_Found, ...]]):
     Args:
         inputs: The same as the source's.
         settings: The run's.
-        selection: The features, to say in the manifest which were left out; chosen from `settings` by default.
+        selection: The features, to say in the manifest which were left out, and to write what `settings.save` names;
+            chosen from `settings` by default.
         cutter: What cuts; by default the cutter that `settings` ask for.
         cameras: The live streams beside them, the same as the source's.
         skip: Streams that are finished already: nothing of what a snapshot remembers of them is written again.
@@ -65,6 +67,9 @@ class ClipSink(FixedPartitionedSink[_Found, tuple[_Found, ...]]):
         selection = selection or select_features(settings)
         self._infos = selection.infos
         streams_at_once = settings.workers + (len(cameras.inputs) if cameras else 0)
+        saving = Saving(settings, selection.features)
+        for stream in self._inputs.keys() - self._skip:
+            saving.begin(stream, self._fingerprints[stream])  # now: before anything is observed
         self._context = OutputContext(
             out=Path(settings.out),
             settings=settings,
@@ -74,6 +79,7 @@ class ClipSink(FixedPartitionedSink[_Found, tuple[_Found, ...]]):
             stopped=(stop or Event()).is_set,
             clip_written=clip_written or _ignore,
             stream_written=stream_written or _ignore,
+            saving=saving,
         )
 
     def list_parts(self) -> list[str]:

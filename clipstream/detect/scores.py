@@ -189,7 +189,12 @@ def best_half_means(scores: NDArray[np.float64], length: int) -> NDArray[np.floa
 
 
 def _weighted_mean(columns: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean of the columns, (T,), NaN where all are missing.
+
+    A number that the stream has elsewhere counts as usual, 0, where it is missing: the others would stand for it too,
+    and a body half seen would outdo one that is seen whole.
+    """
     present = ~np.isnan(columns) & (weights > 0)
-    totals = (present * weights).sum(axis=1)
+    total = weights[present.any(axis=0)].sum()
     sums = (np.where(present, columns, 0.0) * weights).sum(axis=1)
-    return np.asarray(np.where(totals > 0, sums / np.where(totals > 0, totals, 1.0), np.nan))
+    return np.asarray(np.where(present.any(axis=1), sums / (total or 1.0), np.nan))

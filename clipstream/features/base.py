@@ -4,16 +4,26 @@ A feature lives in a module of this package named like it, or in a third party's
 `clipstream.features`; either way the module or entry point offers `create(settings)`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from clipstream.media.slices import MediaNeeds, Slice
 
-__all__ = ["AnyFeature", "Feature", "FeatureInfo", "Follower", "FollowingFeature", "Observation", "Signal"]
+__all__ = [
+    "AnyFeature",
+    "Feature",
+    "FeatureInfo",
+    "Follower",
+    "FollowingFeature",
+    "Observation",
+    "SavingFeature",
+    "Signal",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +155,30 @@ class FollowingFeature(Protocol):
 
     def follower(self, state: object | None = None) -> Follower:
         """Return the follower of one stream, at its beginning or with the memory that `state` holds."""
+        ...
+
+
+class SavingFeature(FollowingFeature, Protocol):
+    """A following feature whose details `--save` can keep, in a table of their own.
+
+    Attributes:
+        saves: What `--save` calls it: `"poses"`. The table is named like it.
+        schema: The table's columns. Its metadata says what the numbers depend on beside the settings, such as `model`
+            and `checksum` of the weights: where it differs, what an interrupted run kept is not gone on with.
+    """
+
+    saves: str
+    schema: pa.Schema
+
+    def table(self, kept: Iterable[tuple[int, Observation]], width_px: int, height_px: int) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of one stream's table, in order of time.
+
+        Args:
+            kept: Every slice's number, from 0, and what was observed in it; empty for what could not be observed. One
+                at a time, so that a stream of any length fits: take them as they come.
+            width_px: Width of the source's picture as it is shown; 0 where there is none.
+            height_px: Height of it.
+        """
         ...
 
 

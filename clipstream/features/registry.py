@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import cast
@@ -92,7 +93,19 @@ def select_features(settings: Settings) -> Selection:
             f"no feature in use has a weight ({', '.join(info.name for info in infos) or 'none is available'}): "
             "there would be nothing to score; add one such as motion or audio, or set --weight."
         )
+    _check_savable(settings, features, left_out)
     return Selection(tuple(features), tuple(left_out), infos)
+
+
+def _check_savable(settings: Settings, features: Sequence[AnyFeature], left_out: Sequence[tuple[str, str]]) -> None:
+    for kind in settings.save:
+        if not any(getattr(feature, "saves", None) == kind for feature in features):
+            used = ", ".join(feature.name for feature in features)
+            why = "".join(f"; {name} is left out: {reason.rstrip('.')}" for name, reason in left_out)
+            raise UsageError(
+                f"save is {kind}, which no feature in use gives ({used}{why}); add the feature that does, or do "
+                "without it."
+            )
 
 
 def _built_in() -> set[str]:

@@ -181,6 +181,11 @@ class Cameras:
         if release is not None:
             release()
 
+    def unrecorded(self, stream: str) -> int:
+        """Return how many packets of a stream could not be recorded."""
+        recorder = self._recorders.get(stream)
+        return recorder.lost_packets if recorder else 0
+
     def statuses(self) -> list[tuple[FeedStatus, Saving]]:
         """Return how each stream that is read is doing."""
         with self._lock:

@@ -89,8 +89,10 @@ class LiveOutput(OutputQueue):
             self._await(interval)
             result = self._cutter.cut(self._spec(interval), self._context.stopped)
             highlight = describe_highlight(interval, result)
-            self._append(interval, replace(highlight, date=_iso(self._date(interval.start_ms))))
-            tell(self._context.clip_written, self._stream, interval, result.path)
+            known = replace(highlight, date=_iso(self._date(interval.start_ms)))
+            self._append(interval, known)
+        # Told again after a crash, which may have come before it was told: who listens knows what it was told already.
+        tell(self._context.clip_written, self._stream, interval, self._folder / str(known.clip))
         self._cameras.release(self._stream, interval.number)
 
     def _finish(self, summary: StreamSummary) -> None:

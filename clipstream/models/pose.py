@@ -92,12 +92,14 @@ class PoseModel:
 
     Attributes:
         runner: Runs the network.
+        checksum: SHA-256 of its weights.
         size_px: The only height and width the network takes, or `None` where it takes any. Pictures of that size are
             not scaled.
 
     Args:
         runner: Runs the network, from BGR pixels to what `reader` reads.
         reader: Reads what the network says.
+        checksum: As above.
         stride_px: Sides of what goes in are multiples of it.
         size_px: As above.
         min_score: The least score a person needs.
@@ -109,13 +111,14 @@ class PoseModel:
         runner: Runner,
         reader: Reader,
         *,
+        checksum: str = "",
         stride_px: int = 32,
         size_px: tuple[int, int] | None = None,
         min_score: float = 0.25,
         max_overlap: float = 0.7,
     ) -> None:
         self.runner = runner
-        self.size_px = size_px
+        self.checksum, self.size_px = checksum, size_px
         self._read = reader
         self._stride_px = stride_px
         self._min_score = min_score
@@ -186,7 +189,7 @@ def load_pose(weights: str = "yolo11n-pose", placement: Placement | None = None)
     def build() -> PoseModel:
         if found.path.suffix in EXPORTED:
             exported = load_exported(found.path, placement, found.name)
-            return PoseModel(exported.runner, read_exported, size_px=exported.size_px)
+            return PoseModel(exported.runner, read_exported, checksum=checksum, size_px=exported.size_px)
         model: Any = load_yolo(found.path)
         head = model.model[-1]
         if tuple(getattr(head, "kpt_shape", ())) != (len(KEYPOINTS), 3):
@@ -195,6 +198,6 @@ def load_pose(weights: str = "yolo11n-pose", placement: Placement | None = None)
             )
         network = PoseNetwork(model)
         runner = Runner(make_engine(network, placement, checksum), placement, name=found.name)
-        return PoseModel(runner, HeadReader(head), stride_px=int(head.stride.max()))
+        return PoseModel(runner, HeadReader(head), checksum=checksum, stride_px=int(head.stride.max()))
 
     return shared(("pose", checksum, placement), build)

@@ -13,6 +13,7 @@ from clipstream.log import traceback_of
 from clipstream.media.cutting import Cutter
 from clipstream.report.manifest import Manifest
 from clipstream.results import Interval
+from clipstream.saving import Saving
 from clipstream.settings import Settings
 
 __all__ = ["OutputContext", "in_words", "printable", "tell"]
@@ -33,6 +34,7 @@ class OutputContext:
         stopped: Asked often; once true, work is given up and nothing half-done stays.
         clip_written: Told of every clip as it appears.
         stream_written: Told when all of a stream is written.
+        saving: What writes the tables that `--save` asks for, if anything is to.
     """
 
     out: Path
@@ -43,6 +45,7 @@ class OutputContext:
     stopped: Callable[[], bool]
     clip_written: Callable[[str, Interval, Path], None]
     stream_written: Callable[[str, Manifest], None]
+    saving: Saving | None = None
 
 
 def tell(callback: Callable[..., None], *news: object) -> None:

@@ -114,12 +114,18 @@ class StreamOutput(OutputQueue):
             if self._context.stopped():
                 raise StoppedError("stopped while the report was written; run the same command again to go on.")
         manifest = self._manifest(summary, reel)
+        saving = self._context.saving
+        if saving:
+            saved = saving.write(self._folder, manifest, len(summary.values), self._media, self._context.stopped)
+            manifest = replace(manifest, saved=saved)
         self._remove_strangers(manifest)
         write_highlights(self._folder, manifest)
         write_features(self._folder, summary)
         write_scores(self._folder, summary)
         write_report(self._folder, manifest, summary, thumbnails)
         write_manifest(self._folder, manifest)  # last: it says that everything else is there
+        if saving:
+            saving.discard(self._stream)
         tell(self._context.stream_written, self._stream, manifest)
 
     def _join(self) -> Reel | None:

@@ -185,6 +185,7 @@ class Manifest:
         explanation: One sentence when there is no highlight: why not.
         highlights: In order of time.
         reel: Their clips joined, if that was asked for and there are any.
+        saved: Files of what `--save` asked for, relative to the manifest.
         errors: Packets, frames and feature calls that failed.
         clipstream_version: Who wrote this.
         schema: `SCHEMA`.
@@ -203,6 +204,7 @@ class Manifest:
     explanation: str | None = None
     highlights: tuple[Highlight, ...] = ()
     reel: Reel | None = None
+    saved: tuple[str, ...] = ()
     errors: int = 0
     clipstream_version: str = field(default_factory=lambda: version("clipstream"))
     schema: str = SCHEMA
@@ -214,9 +216,9 @@ class Manifest:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The clips and the reel, relative to the manifest."""
+        """The clips, the reel and what was saved, relative to the manifest."""
         reel = self.reel.file if self.reel else None
-        return tuple(filter(None, (*(one.clip for one in self.highlights), reel)))
+        return tuple(filter(None, (*(one.clip for one in self.highlights), reel, *self.saved)))
 
 
 def seconds(time_s: Fraction) -> Decimal:

@@ -1,0 +1,132 @@
+"""Who is told how a run goes: programs and web services of each clip, and Prometheus of everything that is counted."""
+
+import time
+from collections import Counter
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from fractions import Fraction
+from pathlib import Path
+from threading import Lock
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from clipstream.detect.detector import WARM_UP_S
+from clipstream.errors import OutputError
+from clipstream.live import Cameras
+from clipstream.media.inputs import STATE_FOLDER
+from clipstream.media.slices import Slice
+from clipstream.metrics import Metrics, StreamStatus
+from clipstream.notify import Message, Outbox
+from clipstream.notify.targets import Command, Webhook
+from clipstream.report.manifest import MANIFEST_NAME
+from clipstream.results import Interval
+from clipstream.settings import Settings
+from clipstream.timing import SLICE_S
+
+__all__ = ["Telling"]
+
+_OUTBOX = "outbox"
+
+_log = structlog.get_logger()
+
+
+class Telling:
+    """Tells others while a run goes, as far as `settings` ask for it.
+
+    Args:
+        settings: The run's.
+        cameras: Its live streams, if it has some.
+
+    Raises:
+        UsageError: A command or an address cannot be right.
+        OutputError: The outbox cannot be made, or the port is taken.
+    """
+
+    def __init__(self, settings: Settings, cameras: Cameras | None) -> None:
+        self._out, self._cameras = Path(settings.out), cameras
+        self._lock = Lock()
+        self._clips: Counter[str] = Counter()
+        self._first: dict[str, int] = {}
+        self._reached_s: dict[str, Fraction] = {}
+        self._outbox: Outbox | None = None
+        with ExitStack() as stack:
+            if settings.on_clip or settings.webhook:
+                folder = self._out / STATE_FOLDER / _OUTBOX
+                self._outbox = stack.enter_context(Outbox(folder, settings.on_clip, settings.webhook))
+            if settings.metrics is not None:
+                queues = self._outbox.status if self._outbox else tuple
+                metrics = stack.enter_context(Metrics(settings.metrics, self.statuses, queues))
+                _log.info("metrics_served", url=metrics.url)
+            self._open = stack.pop_all()
+
+    @staticmethod
+    def check(settings: Settings) -> None:
+        """Refuse, before anything is begun, what could not be told.
+
+        Raises:
+            UsageError: A command or an address cannot be right.
+        """
+        for command in settings.on_clip:
+            Command(command)
+        for url in settings.webhook:
+            Webhook(url)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+
+    def clip_written(self, stream: str, interval: Interval, path: Path) -> None:
+        """Announce a clip. It is on disk when this returns, and delivered even if the process dies now."""
+        with self._lock:
+            self._clips[stream] += 1
+        if self._outbox is None:
+            return
+        began = None
+        if self._cameras is not None and stream in self._cameras.inputs:
+            began = datetime.fromtimestamp(self._cameras.began_unix_s(stream), UTC)
+        try:
+            self._outbox.post(Message.of(interval, path, self._out / stream / MANIFEST_NAME, began))
+        except OutputError as error:
+            _log.error("clip_not_announced", stream=stream, clip=path.name, error=str(error))
+
+    def slice_taken(self, item: Slice) -> None:
+        """Count a slice that goes into the analysis."""
+        with self._lock:
+            self._first.setdefault(item.stream, item.n)
+            self._reached_s[item.stream] = item.start_s
+
+    def statuses(self) -> list[StreamStatus]:
+        """Return how each stream is doing."""
+        live = {feed.stream: (feed, saving) for feed, saving in self._cameras.statuses()} if self._cameras else {}
+        with self._lock:
+            clips, first, reached_s = dict(self._clips), dict(self._first), dict(self._reached_s)
+        found = []
+        for stream in sorted(live.keys() | reached_s.keys()):
+            at_s = reached_s.get(stream)
+            if stream not in live or self._cameras is None:
+                found.append(StreamStatus(stream, clips=clips.get(stream, 0)))
+                continue
+            feed, saving = live[stream]
+            now_s = time.time() - self._cameras.began_unix_s(stream)
+            lag_s = None if at_s is None else max(now_s - float(at_s + SLICE_S), 0.0)
+            segments = [path.stat().st_size for path in self._cameras.recording(stream).glob("*.packets")]
+            found.append(
+                StreamStatus(
+                    stream,
+                    feed=feed,
+                    saving=saving,
+                    lag_s=lag_s,
+                    warming_up=at_s is None or at_s - first[stream] * SLICE_S < WARM_UP_S,
+                    clips=clips.get(stream, 0),
+                    recorded_bytes=sum(segments),
+                    recorded_segments=len(segments),
+                    unrecorded_packets=self._cameras.unrecorded(stream),
+                )
+            )
+        return found
