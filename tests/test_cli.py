@@ -22,7 +22,6 @@ from clipstream.cli.run import exit_status
 from clipstream.cli.summary import notices, print_summary
 from clipstream.errors import InputNotFoundError, OutputError
 from clipstream.job import Outcome, Watcher
-from clipstream.live import LiveInput
 from clipstream.log import configure_logging
 from clipstream.media.cutting import ClipResult
 from clipstream.media.inputs import Input
@@ -36,7 +35,7 @@ INTERVAL = Interval("match", 1, 1000, 4000, 2000, 3.0)
 pytestmark = pytest.mark.usefixtures("clean_surroundings")
 
 Capture = pytest.CaptureFixture[str]
-Job = Callable[[Sequence[Input], Settings, Watcher, Sequence[LiveInput]], tuple[Outcome, ...]]
+Job = Callable[..., tuple[Outcome, ...]]
 
 
 @pytest.fixture
@@ -69,9 +68,7 @@ def outcome(state: str, manifest: Manifest | None = None, message: str | None = 
 
 
 def job_of(*outcomes: Outcome) -> Job:
-    def run(
-        _inputs: Sequence[Input], _settings: Settings, watcher: Watcher, _live: Sequence[LiveInput]
-    ) -> tuple[Outcome, ...]:
+    def run(_inputs: Sequence[Input], _settings: Settings, watcher: Watcher, *_others: object) -> tuple[Outcome, ...]:
         for one in outcomes:
             watcher.started(one.stream, Fraction(30))
             watcher.progressed(one.stream, Fraction(12))
@@ -207,9 +204,7 @@ def test_no_arguments_show_the_help_on_stderr_with_status_2(capsys: Capture) -> 
 def test_what_goes_wrong_is_one_line_and_with_debug_a_traceback(
     error: BaseException, message: str, status: int, *, film: Path, use_job: Callable[[Job], None], capsys: Capture
 ) -> None:
-    def job(
-        _inputs: Sequence[Input], _settings: Settings, _watcher: Watcher, _live: Sequence[LiveInput]
-    ) -> tuple[Outcome, ...]:
+    def job(_inputs: Sequence[Input], _settings: Settings, _watcher: Watcher, *_others: object) -> tuple[Outcome, ...]:
         raise error
 
     use_job(job)
@@ -240,9 +235,7 @@ def test_the_status_tells_the_worst_that_happened(states: list[str], bad_argumen
 def test_a_stopped_run_says_how_to_go_on_and_which_signal_stopped_it(
     number: signal.Signals, status: int, film: Path, use_job: Callable[[Job], None], capsys: Capture
 ) -> None:
-    def job(
-        _inputs: Sequence[Input], _settings: Settings, watcher: Watcher, _live: Sequence[LiveInput]
-    ) -> tuple[Outcome, ...]:
+    def job(_inputs: Sequence[Input], _settings: Settings, watcher: Watcher, *_others: object) -> tuple[Outcome, ...]:
         before = signal.signal(number, lambda *_: None)
         os.kill(os.getpid(), number)
         signal.signal(number, before)
@@ -304,9 +297,7 @@ def test_a_bad_input_does_not_keep_the_others_from_running(
 ) -> None:
     given: list[Input] = []
 
-    def job(
-        inputs: Sequence[Input], settings: Settings, watcher: Watcher, _live: Sequence[LiveInput]
-    ) -> tuple[Outcome, ...]:
+    def job(inputs: Sequence[Input], settings: Settings, watcher: Watcher, *_others: object) -> tuple[Outcome, ...]:
         given.extend(inputs)
         return job_of(outcome("done", manifest))(inputs, settings, watcher, ())
 
