@@ -11,7 +11,7 @@ from typing import Literal
 from benchmarks.footage import Footage
 from benchmarks.processes import Usage
 
-__all__ = ["MEASURES", "Measure", "Seen", "Trial", "compare", "trials"]
+__all__ = ["MEASURES", "Measure", "Seen", "Trial", "compare", "trials", "work"]
 
 _WORK = Path(__file__).with_name("work.py")
 
@@ -41,8 +41,9 @@ class Measure:
         goal: What is wanted of it.
         of: The trial that is judged.
         against: The trial beside it; `None` where the figure stands for itself.
-        kind: `"speed"`: how many times as fast `of` is. `"cost"`: how much longer it takes, in percent. `"memory"`: how
-            many times the memory it holds, or megabytes.
+        kind: `"speed"`: how many times as fast `of` is, or than real time. `"cost"`: how much longer it takes, in
+            percent. `"share"`: what part of the processor time it takes. `"memory"`: how many times the memory it
+            holds, or megabytes.
     """
 
     name: str
@@ -50,7 +51,7 @@ class Measure:
     goal: str
     of: str
     against: str | None
-    kind: Literal["speed", "cost", "memory"] = "speed"
+    kind: Literal["speed", "cost", "share", "memory"] = "speed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,19 +87,19 @@ def trials(footage: Footage, out: Path) -> dict[str, Trial]:
     return {
         "ffmpeg": Trial(ffmpeg, short_s),
         # More than half of the rate, so that no frame can be skipped.
-        "half": Trial(_work("flow", [short], analysis_fps=16), short_s),
-        "full": Trial(_work("flow", [short], analysis_fps=0), short_s),
-        "full-loop": Trial(_work("loop", [short], analysis_fps=0), short_s),
-        "skip": Trial(_work("flow", [short]), short_s),
-        "loop": Trial(_work("loop", [short]), short_s),
-        "scan": Trial(_work("flow", [long], scan=True), long_s),
-        "skip-long": Trial(_work("flow", [long]), long_s, once=True),
+        "half": Trial(work("flow", [short], analysis_fps=16), short_s),
+        "full": Trial(work("flow", [short], analysis_fps=0), short_s),
+        "full-loop": Trial(work("loop", [short], analysis_fps=0), short_s),
+        "skip": Trial(work("flow", [short]), short_s),
+        "loop": Trial(work("loop", [short]), short_s),
+        "scan": Trial(work("flow", [long], scan=True), long_s),
+        "skip-long": Trial(work("flow", [long]), long_s, once=True),
         "main": Trial(_main(short, out / "short"), short_s, once=True),
         "main-long": Trial(_main(long, out / "long"), long_s, once=True),
-        "four-1": Trial(_work("flow", four, workers=1, decode_threads=1), four_s),
-        "four-2": Trial(_work("flow", four, workers=2, decode_threads=1), four_s),
-        "four-auto-1": Trial(_work("flow", four, workers=1), four_s),
-        "four-auto-2": Trial(_work("flow", four, workers=2), four_s),
+        "four-1": Trial(work("flow", four, workers=1, decode_threads=1), four_s),
+        "four-2": Trial(work("flow", four, workers=2, decode_threads=1), four_s),
+        "four-auto-1": Trial(work("flow", four, workers=1), four_s),
+        "four-auto-2": Trial(work("flow", four, workers=2), four_s),
     }
 
 
@@ -108,18 +109,25 @@ def compare(measure: Measure, runs: Mapping[str, Sequence[Usage]], of: Mapping[s
     if measure.kind == "memory":
         held_mb = median(usage.peak_mb for usage in mine)
         return Seen(f"{held_mb / median(usage.peak_mb for usage in other):.2f} ×" if other else f"{held_mb:.0f} MB", "")
-    assert measure.against is not None
+    if measure.against is None:
+        media_s = of[measure.of].media_s
+        return Seen(
+            f"{median(media_s / a.wall_s for a in mine):.2f} ×", f"{median(media_s / a.cpu_s for a in mine):.2f} ×"
+        )
     # How much more media went through in the same time.
     media = of[measure.of].media_s / of[measure.against].media_s
     pairs = list(zip(mine, other, strict=True))
     by_clock = median(media * b.wall_s / a.wall_s for a, b in pairs)
     by_cpu = median(media * b.cpu_s / a.cpu_s for a, b in pairs)
+    if measure.kind == "share":
+        return Seen(f"{1 / by_cpu:.2f}", "")
     if measure.kind == "cost":
         return Seen(f"{100 / by_clock - 100:+.0f} %", f"{100 / by_cpu - 100:+.0f} %")
     return Seen(f"{by_clock:.2f} ×", f"{by_cpu:.2f} ×")
 
 
-def _work(kind: str, files: Iterable[str], **options: object) -> tuple[str, ...]:
+def work(kind: str, files: Iterable[str], **options: object) -> tuple[str, ...]:
+    """Return the command that does some work on files; see `work.py`."""
     return (sys.executable, str(_WORK), kind, json.dumps(options), *files)
 
 

@@ -18,7 +18,7 @@ from benchmarks.footage import CACHE, Footage, prepare
 from benchmarks.measures import MEASURES, Measure, Seen, Trial, compare, trials
 from benchmarks.processes import Usage, measure
 
-__all__ = ["main", "run_rounds", "table"]
+__all__ = ["conditions", "main", "run_rounds", "table"]
 
 _NAMES = tuple(dict.fromkeys(item.name for item in MEASURES))
 
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{error.cmd[0]} failed; what it wrote is above.", file=sys.stderr)
         return 1
     print(table([(item, compare(item, runs, programs)) for item in chosen]))
-    print(_conditions(footage, runs, asked.rounds))
+    print(conditions(footage, runs, asked.rounds))
     return 0
 
 
@@ -69,12 +69,12 @@ def table(lines: Iterable[tuple[Measure, Seen]]) -> str:
     return "\n".join([*head, *rows])
 
 
-def _conditions(footage: Footage, runs: Mapping[str, Sequence[Usage]], rounds: int) -> str:
+def conditions(footage: Footage, runs: Mapping[str, Sequence[Usage]], rounds: int) -> str:
+    """Return in what circumstances it was seen, in a sentence or two."""
     starts_s = [used.start_s for usages in runs.values() for used in usages if used.start_s]
     start = f"; starting took {median(starts_s):.1f} s and is left out" if starts_s else ""
     return (
         f"\nMedians of {rounds} rounds; short is {footage.short_s:g} s, long {footage.long_s:g} s{start}. "
-        f""
         f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; much above {os.cpu_count()}, others kept them busy: "
         "trust the processor times then."
     )

@@ -5,16 +5,27 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+from scenes import make_scene
 
-from benchmarks import run
+from benchmarks import models, run
 from benchmarks.footage import Footage
 from benchmarks.measures import MEASURES, Measure, Seen, Trial, compare, trials
 from benchmarks.processes import Usage, measure
 from benchmarks.run import main, run_rounds, table
+from benchmarks.work import models_alone
+from clipstream.features.registry import select_features
+from clipstream.media.inputs import Input
+from clipstream.models.embedding import IMAGENET
+from clipstream.models.runtime import Arrays, Runner
+from clipstream.settings import Settings
 
 SPEED = Measure("skip", "with skipping", "≥ 1.5 ×", "mine", "theirs")
 COST = Measure("dataflow", "over a loop", "≤ 10 %", "mine", "theirs", "cost")
+REAL_TIME = Measure("all", "all features", "≥ 2 × real time", "mine", None)
+SHARE = Measure("reference", "of the reference's way", "≤ 0.33", "mine", "theirs", "share")
 MEMORY = Measure("memory", "long against short", "≤ 1.1 ×", "mine", "theirs", "memory")
 SAME_MEDIA = {"mine": Trial((), 60), "theirs": Trial((), 60)}
 
@@ -49,6 +60,15 @@ def test_cost_is_what_is_added_in_percent() -> None:
     assert compare(COST, runs, SAME_MEDIA) == Seen("+10 %", "-20 %")
 
 
+def test_speed_beside_nothing_is_that_of_the_media() -> None:
+    assert compare(REAL_TIME, {"mine": [used(20, 30)]}, SAME_MEDIA) == Seen("3.00 ×", "2.00 ×")
+
+
+def test_a_share_is_of_the_processor_time_that_the_same_media_takes() -> None:
+    runs = {"mine": [used(1, 6)], "theirs": [used(1, 2)]}
+    assert compare(SHARE, runs, {"mine": Trial((), 60), "theirs": Trial((), 4)}).figure == "0.20"
+
+
 def test_memory_is_a_ratio_and_beside_nothing_megabytes() -> None:
     runs = {"mine": [used(peak_mb=250)], "theirs": [used(peak_mb=240), used(peak_mb=260)]}
     alone = Measure("memory", "of the long one", "< 400 MB", "mine", None, "memory")
@@ -67,6 +87,35 @@ def test_the_table_is_markdown_with_a_line_a_measure() -> None:
 def test_every_measure_compares_trials_that_there_are(tmp_path: Path) -> None:
     known = trials(Footage(tmp_path, 60, tmp_path, 600), tmp_path)
     assert {name for item in MEASURES for name in (item.of, item.against) if name} == set(known)
+
+
+@pytest.mark.parametrize("engines", [("torch",), ("openvino", "torch")])
+def test_every_measure_of_models_compares_trials_that_there_are(tmp_path: Path, engines: tuple[str, ...]) -> None:
+    known = models.trials(Footage(tmp_path, 60, tmp_path, 600), tmp_path / "clip.pt", tmp_path, "cpu")
+    measures = models.measures(engines)
+    assert {name for item in measures for name in (item.of, item.against) if name} <= set(known)
+    assert any("OpenVINO" in item.text for item in measures) == ("openvino" in engines)
+
+
+def test_openvino_is_measured_only_where_models_run_on_the_cpu() -> None:
+    assert "openvino" not in models.engines("cuda")
+
+
+def test_the_bare_forwards_are_those_of_the_dataflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    run = Runner.__call__
+
+    def noted(runner: Runner, pictures: NDArray[np.uint8]) -> Arrays:
+        seen.append(len(pictures))
+        return run(runner, pictures)
+
+    settings = Settings(features=("embedding",), embedding_model=IMAGENET, device="cpu")
+    inputs = [Input("scene", make_scene(tmp_path / "scene.mp4", rate_hz=10))]
+    selection = select_features(settings)
+    alone = models_alone(inputs, settings, selection)
+    monkeypatch.setattr(Runner, "__call__", noted)
+    summary = alone(inputs, settings, selection)[0]
+    assert sum(seen) == 2 * summary.end.duration_s
 
 
 def test_all_programs_run_in_every_round_but_those_that_need_one(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from clipstream.errors import FeatureUnavailableError
 from clipstream.models.pose import KEYPOINTS, SKELETON, People, PoseModel, load_pose
 from clipstream.models.runtime import Placement
 from clipstream.models.weights import find_weights
+from clipstream.models.yolo import without_doubles
 
 Picture = NDArray[np.uint8]
 
@@ -186,3 +187,17 @@ def test_pixels_reach_the_network_in_the_layout_that_gpus_are_quickest_in(model:
     with torch.inference_mode():
         network(torch.zeros((2, 64, 64, 3), dtype=torch.uint8))
     assert seen[0].is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_doubles_are_removed_bit_by_bit_as_torchvision_does_it(seed: int) -> None:
+    from torchvision.ops import nms
+
+    random = np.random.default_rng(seed)
+    corners = random.uniform(0, 100, (seed * 7, 2, 2)).astype(np.float32)
+    corners.sort(axis=1)
+    corners[::9, 1] = corners[::9, 0]  # without any area
+    boxes = torch.from_numpy(corners.reshape(-1, 4))
+    scores = torch.from_numpy(random.integers(0, 20, len(boxes)).astype(np.float32) / 20)  # many are the same
+    for max_overlap in (0.0, 0.3, 0.7):
+        assert without_doubles(boxes, scores, max_overlap).tolist() == nms(boxes, scores, max_overlap).tolist()

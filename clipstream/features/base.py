@@ -6,13 +6,15 @@ A feature lives in a module of this package named like it, or in a third party's
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from clipstream.media.slices import MediaNeeds, Slice
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 __all__ = [
     "AnyFeature",
@@ -168,9 +170,11 @@ class SavingFeature(FollowingFeature, Protocol):
     """
 
     saves: str
-    schema: pa.Schema
+    schema: "pa.Schema"
 
-    def table(self, kept: Iterable[tuple[int, Observation]], width_px: int, height_px: int) -> Iterator[pa.RecordBatch]:
+    def table(
+        self, kept: Iterable[tuple[int, Observation]], width_px: int, height_px: int
+    ) -> Iterator["pa.RecordBatch"]:
         """Yield the rows of one stream's table, in order of time.
 
         Args:

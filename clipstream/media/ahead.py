@@ -4,6 +4,8 @@ Decoders have threads of their own, which hide light features. A model takes as 
 when reading goes on meanwhile does neither wait for the other. Where nothing is to be hidden, handing over costs 3 %.
 """
 
+import os
+import sys
 from collections.abc import Callable
 from threading import Condition, Thread
 
@@ -11,6 +13,10 @@ from clipstream.media.decode import SliceReader
 from clipstream.media.slices import Slice
 
 __all__ = ["ReadAhead", "ReadHere"]
+
+_GIVES_WAY = 15
+"""By so much the decoder's threads are nicer than others: a dozen of them together then weigh less than the one thread
+that runs a model, which else lost a fifth of its time to them (two cores), and reading ahead can wait."""
 
 
 class ReadHere:
@@ -80,6 +86,8 @@ class ReadAhead:
         self._thread.join()
 
     def _read(self) -> None:
+        if sys.platform == "linux":  # elsewhere, threads have no niceness of their own
+            os.nice(_GIVES_WAY)  # and so of the threads that the decoder starts from here
         try:
             with self._open_reader() as reader:
                 for item in reader:

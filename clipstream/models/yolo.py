@@ -9,11 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torchvision.ops import nms
 
 from clipstream.models.runtime import Arrays
 
-__all__ = ["ROWS", "HeadReader", "PoseNetwork", "Reader", "is_exported_pose", "read_exported"]
+__all__ = ["ROWS", "HeadReader", "PoseNetwork", "Reader", "is_exported_pose", "read_exported", "without_doubles"]
 
 _LIMBS = 17 * 3
 """Numbers of a person's keypoints: x, y and confidence of each."""
@@ -114,7 +113,7 @@ class HeadReader:
             kept = surest.argsort(descending=True, stable=True)
         else:
             corners = _corners(corners)
-            kept = nms(corners, surest, max_overlap)
+            kept = without_doubles(corners, surest, max_overlap)
         return torch.cat((corners, surest[:, None], limbs), 1)[kept].numpy()
 
 
@@ -138,8 +137,34 @@ def read_exported(
         return torch.cat((rows[:, :5], rows[:, 6:]), 1)[kept].numpy()
     rows = numbers[:, numbers[4] > min_score].T
     corners = _corners(rows[:, :4])
-    kept = nms(corners, rows[:, 4], max_overlap)
+    kept = without_doubles(corners, rows[:, 4], max_overlap)
     return torch.cat((corners, rows[:, 4:]), 1)[kept].numpy()
+
+
+def without_doubles(corners: Tensor, scores: Tensor, max_overlap: float) -> Tensor:
+    """Return the indices of boxes that are not found before by a surer one, surest first.
+
+    Greedy suppression, bit by bit as `torchvision.ops.nms`, which takes two seconds to import: it brings the compiler
+    of torch along.
+
+    Args:
+        corners: (N, 4) left, top, right and bottom.
+        scores: (N,).
+        max_overlap: The largest overlap (intersection over union) of two boxes that are kept.
+    """
+    boxes: NDArray[np.float32] = corners.numpy()
+    low, high = boxes[:, :2], boxes[:, 2:]
+    areas = (high - low).prod(axis=1)
+    left = scores.argsort(descending=True, stable=True).numpy()
+    kept = []
+    while len(left):
+        surest, left = left[0], left[1:]
+        kept.append(surest)
+        sides = np.minimum(high[surest], high[left]) - np.maximum(low[surest], low[left])
+        shared = sides.clip(0).prod(axis=1)
+        with np.errstate(invalid="ignore"):  # two boxes without any area do not overlap
+            left = left[~(shared / (areas[surest] + areas[left] - shared) > max_overlap)]
+    return torch.tensor(np.array(kept, np.int64))
 
 
 def _corners(boxes: Tensor) -> Tensor:
