@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from media_factory import Draw, Sound, Video, even_times, make_clip, noise, silence
 from numpy.typing import NDArray
 from scenes import run_program
+
+from clipstream.testing.media import Draw, Sound, Video, even_times, make_clip, noise, silence
 
 LENGTH_S, RATE_HZ = 20, 10
 

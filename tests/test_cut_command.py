@@ -14,7 +14,6 @@ import av
 import numpy as np
 import pytest
 from cut_factory import ffmpeg_complaints
-from media_factory import Sound, Video, even_times, make_clip, read_number
 
 from clipstream.cli import main
 from clipstream.cli.documents import CUT_SCHEMA
@@ -22,6 +21,7 @@ from clipstream.errors import CutError
 from clipstream.media.cut import SmartCutter
 from clipstream.media.cutting import ClipResult, ClipSpec
 from clipstream.media.inputs import expand_inputs
+from clipstream.testing.media import Sound, Video, even_times, make_clip, read_number
 
 pytestmark = pytest.mark.usefixtures("clean_surroundings")
 

@@ -9,11 +9,22 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from media_factory import Sound, Video, clicks, even_times, make_clip, noise, numbered, read_number, tone, truncate
 from numpy.typing import NDArray
 
 from clipstream.media.decode import DecodeMode, SliceReader
 from clipstream.media.slices import AudioRequest, FrameBatch, FrameRequest, MediaNeeds, Slice, StreamEnd
+from clipstream.testing.media import (
+    Sound,
+    Video,
+    clicks,
+    even_times,
+    make_clip,
+    noise,
+    numbered,
+    read_number,
+    tone,
+    truncate,
+)
 from clipstream.timing import AUDIO_RATE_HZ, SAMPLES_PER_SLICE
 
 EVERY = FrameRequest(128, rate_hz=None, lead_frames=0)

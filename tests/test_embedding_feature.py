@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 import pyarrow as pa
 import pytest
-from media_factory import Draw, Video, even_times, make_clip
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 from tiny_clip import NAME, make_tiny_clip
@@ -28,6 +27,7 @@ from clipstream.models.runtime import Placement
 from clipstream.models.weights import sha256_of
 from clipstream.results import Row
 from clipstream.settings import Settings
+from clipstream.testing.media import Draw, Video, even_times, make_clip
 
 SliceReading = Callable[[Path, MediaNeeds], list[Slice]]
 IMAGENET = Settings(embedding_model="efficientnet-lite0", device="cpu", save=("embeddings",))

@@ -9,7 +9,6 @@ from threading import Event
 import av
 import numpy as np
 import pytest
-from media_factory import Sound, Video, even_times, make_clip, numbered, read_number
 from scenes import clip_digests, make_scene, run_program
 
 from clipstream.errors import InputError, StoppedError
@@ -20,6 +19,7 @@ from clipstream.media.live.download import Fetched, fetch
 from clipstream.media.live.web import WebMedia, find_media
 from clipstream.report.manifest import Manifest, read_manifest
 from clipstream.testing import HttpServer
+from clipstream.testing.media import Sound, Video, even_times, make_clip, numbered, read_number
 
 RATE_HZ = 10
 FEW = ("--features", "motion", "--features", "audio", "--top", "2")

@@ -7,13 +7,13 @@ from pathlib import Path
 from threading import Event
 
 import pytest
-from media_factory import Sound, Video, even_times, make_clip
 from scenes import LIGHT, clip_digests, make_scene, run_program
 
 from clipstream import Input, Interval, Outcome, Settings, run_job
 from clipstream.dataflow import run as dataflow_run
 from clipstream.errors import InputError, OutputError
 from clipstream.job import _only_run
+from clipstream.testing.media import Sound, Video, even_times, make_clip
 
 
 class Notes:

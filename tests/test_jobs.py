@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from media_factory import Video, even_times, make_clip
 from scenes import clip_digests, make_scene, run_program
 
 from clipstream.batch import JobMessage, JobStatus, only_job, read_status, write_status
 from clipstream.errors import UsageError
 from clipstream.report.manifest import read_manifest
 from clipstream.testing import HttpServer, RtspServer
+from clipstream.testing.media import Video, even_times, make_clip
 
 ROOT = Path(__file__).parents[1]
 

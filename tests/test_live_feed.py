@@ -11,7 +11,6 @@ from typing import Any
 import av.container
 import av.packet
 import pytest
-from media_factory import Sound, Video, even_times, make_clip, numbered, read_number, tone
 
 from clipstream.media.live.address import LiveAddress
 from clipstream.media.live.connection import ConnectionOptions, Trouble
@@ -19,6 +18,7 @@ from clipstream.media.live.feed import LiveFeed
 from clipstream.media.live.status import FeedState, FeedStatus
 from clipstream.media.slices import AudioRequest, FrameRequest, MediaNeeds, Slice
 from clipstream.testing import RtspServer
+from clipstream.testing.media import Sound, Video, even_times, make_clip, numbered, read_number, tone
 
 REQUEST = FrameRequest(160, "gray", None)
 NEEDS = MediaNeeds((REQUEST,), AudioRequest())

@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from live_factory import made_up, packet_records, segments_in
-from media_factory import Sound, Video, even_times, make_clip
 from structlog.testing import capture_logs
 
 from clipstream.errors import OutputError
@@ -22,6 +21,7 @@ from clipstream.media.live.recorder import Recorder
 from clipstream.media.live.recording import Recording
 from clipstream.media.live.segments import segment_paths
 from clipstream.media.probe import open_media
+from clipstream.testing.media import Sound, Video, even_times, make_clip
 
 LONG_S, MUCH = Fraction(10_000), 10**10
 FRAME = 3_000

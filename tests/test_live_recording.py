@@ -12,13 +12,13 @@ import pytest
 from cut_checks import check_pictures
 from cut_factory import decode_pictures, decode_sound
 from live_factory import play, segments_in
-from media_factory import Sound, Video, even_times, make_clip, numbered
 
 from clipstream.errors import CutError
 from clipstream.media.cutting import ClipResult, ClipSpec
 from clipstream.media.live.recorder import Recorder
 from clipstream.media.live.recording import Recording, RecordingCutter
 from clipstream.media.probe import media_origin, open_media
+from clipstream.testing.media import Sound, Video, even_times, make_clip, numbered
 
 OFFSET_S = Fraction(12_345, 7)
 """Where the streams of most tests start: no round number of anything."""

@@ -5,10 +5,10 @@ from fractions import Fraction
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from media_factory import tone
 
 from clipstream.media.clock import TrackClock
 from clipstream.media.sound import Placement, resample_block
+from clipstream.testing.media import tone
 
 
 def test_what_lies_above_half_of_the_rate_does_not_come_back_below_it() -> None:

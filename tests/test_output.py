@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from media_factory import Sound, Video, even_times, make_clip
 
 from clipstream.cutting import chosen_suffix
 from clipstream.errors import CutError, StoppedError, UsageError
@@ -23,6 +22,7 @@ from clipstream.output import OutputContext, StreamOutput, finished_manifest
 from clipstream.report.manifest import Manifest, read_manifest
 from clipstream.results import Interval, StreamSummary
 from clipstream.settings import Settings
+from clipstream.testing.media import Sound, Video, even_times, make_clip
 
 Summaries = Callable[..., StreamSummary]
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from media_factory import Sound, Video, even_times, make_clip, numbered, read_number
 from numpy.typing import NDArray
 
 from clipstream.errors import InputError, InputNotFoundError, NoUsableStreamError, UnreadableMediaError
 from clipstream.media.orientation import Orientation
 from clipstream.media.probe import fingerprint, media_origin, open_media, probe
+from clipstream.testing.media import Sound, Video, even_times, make_clip, numbered, read_number
 
 
 def test_a_file_is_described(tmp_path: Path) -> None:

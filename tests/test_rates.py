@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from media_factory import Video, make_clip, numbered, read_number
 
 from clipstream.media.decode import SliceReader
 from clipstream.media.pictures import DecodeMode
 from clipstream.media.slices import FrameRequest, MediaNeeds
 from clipstream.settings import Settings
+from clipstream.testing.media import Video, make_clip, numbered, read_number
 from clipstream.timing import exact_rate
 
 
