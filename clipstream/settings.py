@@ -115,7 +115,21 @@ class Settings(LiveOptions):
         False, "Look at keyframes and sound alone: an answer about a long film in seconds.", _LOOK
     )
     pose_fps: float = option_field(
-        7.5, "Frames a second in which people are looked for.", _LOOK, minimum=0.5, maximum=60, unit="1/s"
+        7.5,
+        "Frames a second in which people are looked for; movement needs two in each half second.",
+        _LOOK,
+        minimum=4,
+        maximum=60,
+        unit="1/s",
+    )
+    pose_size: int = option_field(
+        640,
+        "Longer side of the pictures in which people are looked for; small people need 1280, which takes four times as "
+        "long.",
+        _LOOK,
+        minimum=160,
+        maximum=1920,
+        unit="px",
     )
     embedding_fps: float = option_field(
         2.0, "Frames a second whose content is looked at as a whole.", _LOOK, minimum=0.1, maximum=60, unit="1/s"

@@ -1,5 +1,6 @@
 """What the pose feature says of pictures and clips whose people are known."""
 
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,11 +17,13 @@ from test_pose_model import asset
 from clipstream.errors import FeatureUnavailableError
 from clipstream.extraction import follows
 from clipstream.features import pose
-from clipstream.features._sights import DETAILS, HEADER
+from clipstream.features._sights import DETAILS, HEADER, MOST_SIGHTS, SIGHT
+from clipstream.features._sketch import packed
 from clipstream.features.base import FollowingFeature, Observation
 from clipstream.features.registry import select_features
 from clipstream.media.slices import MediaNeeds, Slice
 from clipstream.models.runtime import Placement
+from clipstream.results import Row
 from clipstream.settings import Settings
 
 SliceMaker = Callable[..., list[Slice]]
@@ -226,3 +229,11 @@ def test_a_run_without_people_does_not_load_torch() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     assert shown.stdout.strip() == "[]"
+
+
+def test_a_row_of_the_largest_crowd_stays_under_a_kilobyte() -> None:
+    light = b"x" * (HEADER.itemsize + MOST_SIGHTS * SIGHT.itemsize)
+    sketch = packed(np.random.default_rng(0).standard_normal(1280).astype(np.float32))
+    values = np.zeros(sum(len(info.signals) for info in select_features(Settings()).infos), np.float32)
+    row = Row("a-camera-with-quite-a-long-name", 1_000_000, values.tobytes(), 60, observed=(sketch, light))
+    assert len(pickle.dumps(row)) < 1024

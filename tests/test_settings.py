@@ -42,6 +42,7 @@ GIVEN: dict[str, tuple[str, str, Any]] = {
     "analysis_fps": ("0", "0", 0.0),
     "scan": ("true", "true", True),
     "pose_fps": ("10", "10", 10.0),
+    "pose_size": ("1280", "1280", 1280),
     "embedding_fps": ("0.1", "0.1", 0.1),
     "pose_model": ("people.pt", '"people.pt"', "people.pt"),
     "embedding_model": ("ViT-B-32:mine.pt", '"ViT-B-32:mine.pt"', "ViT-B-32:mine.pt"),

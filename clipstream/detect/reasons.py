@@ -24,7 +24,7 @@ def reasons_for(
     """Return the features that made the moment stand out, the largest share first.
 
     A feature's share is what it added to the score over the moment, as part of all that was added; it is told by the
-    signal of it that stands highest above usual.
+    signal of it that adds most: how far above usual it stands, by its weight.
     """
     inside = slice(moment.start, moment.end)
     added = np.maximum(scores.parts[inside].sum(axis=0), 0.0)
@@ -34,7 +34,7 @@ def reasons_for(
     for column, feature in enumerate(features):
         shares = [signal.weight for signal in feature.signals]
         above = scores.deviations[inside, first : first + len(shares)]
-        weighted = np.where(np.isnan(above), -np.inf, above * np.sign(shares))
+        weighted = np.where(np.isnan(above), -np.inf, above * np.array(shares))
         if total > 0 and added[column] / total >= WORTH_TELLING_SHARE and np.isfinite(weighted).any():
             told_of = np.where(np.array(shares) != 0, weighted, -np.inf)
             row, told = np.unravel_index(int(np.argmax(told_of)), above.shape)

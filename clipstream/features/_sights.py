@@ -19,7 +19,7 @@ Numbers = NDArray[np.float64]
 Records = NDArray[Any]
 """An array of one of the structured types below."""
 
-MOST_SIGHTS = 10
+MOST_SIGHTS = 8
 """Of the people in a slice, so many travel with the row: the largest and surest."""
 
 HEADER = np.dtype([("pictures", "<u2"), ("people", "<f2"), ("aspect", "<f4")])
@@ -66,8 +66,6 @@ fractions of the picture's width and height."""
 
 SPEED_OVER_S = 0.099
 """Movement is measured over as long at least: between nearer pictures, the network trembles more than people move."""
-
-LONGEST_GAP_S = 0.5
 
 SAME_PERSON_SIZES = 0.1
 """Two people whose keypoints are nearer than this to each other, in sizes, are one, found twice."""
@@ -217,7 +215,6 @@ def _speed(seen: Numbers, at_s: Numbers, statures_px: Numbers) -> float:
     """Return the mean speed of a person's limbs, in statures a second."""
     before = np.searchsorted(at_s, at_s - SPEED_OVER_S, side="right") - 1
     after = np.flatnonzero(before >= 0)
-    after = after[at_s[after] - at_s[before[after]] <= LONGEST_GAP_S]
     stature_px = np.full(len(after), _median(statures_px))
     speeds = limb_speed(seen[before[after]], seen[after], at_s[after] - at_s[before[after]], stature_px)
     known = speeds[~np.isnan(speeds)]

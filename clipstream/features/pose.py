@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clipstream.errors import FeatureUnavailableError
+from clipstream.errors import FeatureUnavailableError, UsageError
 from clipstream.features._following import FollowedSlice, Memory, follow
 from clipstream.features._poses_table import poses_schema, poses_table
 from clipstream.features._posture import ANGLES
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["create"]
 
-_SIDE_PX = 640
-"""What the network was trained at."""
+DEFAULT_MODEL = "yolo11n-pose"
 
 
 def create(settings: Settings) -> FollowingFeature:
@@ -35,7 +34,7 @@ def create(settings: Settings) -> FollowingFeature:
 
     Raises:
         FeatureUnavailableError: The network's weights are missing or damaged, or `--scan` gives it too few pictures.
-        UsageError: The device is not there.
+        UsageError: The device is not there, or the model that was named cannot be used.
     """
     if settings.scan and "pose" not in settings.features:
         raise FeatureUnavailableError(
@@ -44,8 +43,14 @@ def create(settings: Settings) -> FollowingFeature:
     from clipstream.models.pose import load_pose  # noqa: PLC0415 - torch takes seconds to import
     from clipstream.models.runtime import choose_placement  # noqa: PLC0415
 
-    model = load_pose(settings.pose_model, choose_placement(settings.device, settings.workers))
-    return _Pose(model, exact_rate(settings.pose_fps), keeps_details="poses" in settings.save)
+    placement = choose_placement(settings.device, settings.workers)
+    try:
+        model = load_pose(settings.pose_model, placement)
+    except FeatureUnavailableError as error:
+        if settings.pose_model == DEFAULT_MODEL:
+            raise
+        raise UsageError(f"the pose model that was named cannot be used: {error}") from error
+    return _Pose(model, exact_rate(settings.pose_fps), settings.pose_size, keeps_details="poses" in settings.save)
 
 
 def _informs(name: str, label: str, unit: str, min_spread: float) -> Signal:
@@ -75,9 +80,9 @@ class _Pose:
         _informs("edge", "being cut off by the picture's edge", "", 0.5),
     )
 
-    def __init__(self, model: "PoseModel", rate_hz: Fraction, *, keeps_details: bool) -> None:
+    def __init__(self, model: "PoseModel", rate_hz: Fraction, side_px: int, *, keeps_details: bool) -> None:
         self._model = model
-        self._request = FrameRequest(side_px=_SIDE_PX, rate_hz=rate_hz, lead_frames=0)
+        self._request = FrameRequest(side_px=side_px, rate_hz=rate_hz, lead_frames=0)
         self._keeps_details = keeps_details
         self.needs = MediaNeeds(frames=(self._request,))
         self.about = f"{model.runner.name}, SHA-256 {model.checksum[:12]}"

@@ -38,7 +38,8 @@ def create(settings: Settings) -> Feature | None:
 
 class _Prompts:
     name = "prompts"
-    weight = 1.0  # more than all others together: it was asked for
+    weight = 1.0
+    outweighs = True  # all others together: it was asked for
 
     def __init__(self, vectors: Vectors, settings: Settings) -> None:
         wanted = (*settings.prompt, *settings.avoid)

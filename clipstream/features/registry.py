@@ -79,13 +79,9 @@ def select_features(settings: Settings) -> Selection:
             left_out.append((name, str(error)))
         else:
             features += [] if feature is None else [feature]
+    weights = _weights(features, settings)
     infos = tuple(
-        FeatureInfo(
-            feature.name,
-            settings.weights.get(feature.name, feature.weight),
-            feature.signals,
-            getattr(feature, "about", ""),
-        )
+        FeatureInfo(feature.name, weights[feature.name], feature.signals, getattr(feature, "about", ""))
         for feature in features
     )
     if not any(info.weight for info in infos):
@@ -95,6 +91,16 @@ def select_features(settings: Settings) -> Selection:
         )
     _check_savable(settings, features, left_out)
     return Selection(tuple(features), tuple(left_out), infos)
+
+
+def _weights(features: Sequence[AnyFeature], settings: Settings) -> dict[str, float]:
+    """Return what each feature weighs; one that was asked for in words outweighs all others together."""
+    weights = {feature.name: settings.weights.get(feature.name, feature.weight) for feature in features}
+    for feature in features:
+        if getattr(feature, "outweighs", False) and feature.name not in settings.weights:
+            others = sum(weight for name, weight in weights.items() if name != feature.name)
+            weights[feature.name] = max(feature.weight, 1.5 * others)
+    return weights
 
 
 def _check_savable(settings: Settings, features: Sequence[AnyFeature], left_out: Sequence[tuple[str, str]]) -> None:
