@@ -16,7 +16,7 @@ __all__ = ["ReadAhead", "ReadHere"]
 
 _GIVES_WAY = 10
 """By so much the decoder's threads are nicer than others: half a dozen of them together then weigh less than the one
-thread that runs a model, which lost a fifth of its time to them (two cores). Reading ahead can wait."""
+thread that runs a model, which took a fifth longer beside a dozen equals (two cores). Reading ahead can wait."""
 
 
 class ReadHere:
