@@ -14,9 +14,9 @@ from clipstream.media.slices import Slice
 
 __all__ = ["ReadAhead", "ReadHere"]
 
-_GIVES_WAY = 15
-"""By so much the decoder's threads are nicer than others: a dozen of them together then weigh less than the one thread
-that runs a model, which else lost a fifth of its time to them (two cores), and reading ahead can wait."""
+_GIVES_WAY = 10
+"""By so much the decoder's threads are nicer than others: half a dozen of them together then weigh less than the one
+thread that runs a model, which took a fifth longer beside a dozen equals (two cores). Reading ahead can wait."""
 
 
 class ReadHere:

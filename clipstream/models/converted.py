@@ -69,7 +69,8 @@ class Converted(Compiled):
     itself: `convert_model` of OpenVINO would report its use to its makers.
 
     Args:
-        network: As for `Runner`. Its attribute `size_px`, if it has one, is the only side it takes.
+        network: As for `make_engine`; it is left without its weights. Its attribute `size_px`, if it has one, is the
+            only side it takes.
         placement: Precision and number of workers count.
         identity: As for `Runner`.
 
@@ -78,7 +79,9 @@ class Converted(Compiled):
     """
 
     def __init__(self, network: nn.Module, placement: Placement, identity: str) -> None:
-        super().__init__(_converted(network, identity), placement)
+        converted = _converted(network, identity)
+        network.to("meta")  # compiling makes a copy of its own, and CLIP would be held three times
+        super().__init__(converted, placement)
 
 
 def _converted(network: nn.Module, identity: str) -> Any:

@@ -196,8 +196,8 @@ def load_pose(weights: str = "yolo11n-pose", placement: Placement | None = None)
             raise FeatureUnavailableError(
                 f"{found.path}: is no network for the 17 keypoints of COCO; name one such as yolo11n-pose."
             )
-        network = PoseNetwork(model)
-        runner = Runner(make_engine(network, placement, checksum), placement, name=found.name)
-        return PoseModel(runner, HeadReader(head), checksum=checksum, stride_px=int(head.stride.max()))
+        reader = HeadReader(head)  # before the engine takes the weights, of which it needs a few
+        runner = Runner(make_engine(PoseNetwork(model), placement, checksum), placement, name=found.name)
+        return PoseModel(runner, reader, checksum=checksum, stride_px=int(head.stride.max()))
 
     return shared(("pose", checksum, placement), build)

@@ -165,7 +165,7 @@ def make_engine(network: nn.Module, placement: Placement, identity: str) -> Engi
 
     Args:
         network: From (N, H, W, 3) BGR uint8 to a tuple of tensors that begin with N. In evaluation mode, fp32, and
-            without state between calls.
+            without state between calls. It is the engine's from here on: moved, halved, or left without weights.
         placement: Where and how.
         identity: Names its weights and whatever else decides its numbers, for what is cached.
 
