@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from test_pose_model import asset
 
-from clipstream.errors import FeatureUnavailableError
+from clipstream.errors import FeatureUnavailableError, UsageError
 from clipstream.extraction import follows
 from clipstream.features import pose
 from clipstream.features._sights import DETAILS, HEADER, MOST_SIGHTS, SIGHT
@@ -215,10 +215,18 @@ def test_a_scan_leaves_people_out_unless_they_are_asked_for() -> None:
     assert follows(pose.create(Settings(scan=True, features=("pose",))))
 
 
-def test_without_its_weights_the_feature_is_not_available(tmp_path: Path) -> None:
-    settings = Settings(features=("pose", "motion"), pose_model=str(tmp_path / "none.pt"))
-    with pytest.raises(FeatureUnavailableError, match="no such file of weights"):
-        select_features(settings)
+@pytest.mark.parametrize("features", [(), ("pose", "motion")])
+def test_a_model_that_was_named_is_not_done_without(tmp_path: Path, features: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError, match="no such file of weights"):
+        select_features(Settings(features=features, pose_model=str(tmp_path / "none.pt")))
+
+
+def test_without_the_weights_of_the_usual_model_the_feature_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: object) -> None:
+        raise FeatureUnavailableError("there are no weights.")
+
+    monkeypatch.setattr("clipstream.models.pose.load_pose", none)
+    assert ("pose", "there are no weights.") in select_features(Settings()).left_out
 
 
 def test_a_run_without_people_does_not_load_torch() -> None:
