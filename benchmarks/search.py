@@ -82,7 +82,7 @@ def plain(path: Path, query: NDArray[np.float32]) -> None:
 
 def ours(out: Path, query: NDArray[np.float32]) -> None:
     """Do everything that `main search` does but load a model and print."""
-    moments(score(find_saved(out).saved, query), 10)
+    moments(score(find_saved(out).saved, query).scores, 10)
 
 
 def timed(job: Callable[[], None]) -> tuple[float, float]:

@@ -175,13 +175,24 @@ class Option:
                 raise UsageError(f"{where} is {name!r}; {suggestion(name, self.choices, otherwise)}")
         if self.kind == "str" and value is not None and not value:
             raise self._misfit(value, where)
+        if self.kind == "commands" and not all(value):
+            raise self._misfit("", where)
         if self.kind in {"pairs", "prompts"}:
-            for name, number in value:
-                if not (math.isfinite(number) and number >= 0):
-                    raise UsageError(f"{where} has {name}={number:g}; give 0 or more.")
-                if not name:
-                    raise self._misfit(name, where)
+            self._check_weighted(value, where)
         return value
+
+    def _check_weighted(self, value: Sequence[tuple[str, float]], where: str) -> None:
+        seen: set[str] = set()
+        for name, number in value:
+            if not (math.isfinite(number) and number >= 0):
+                raise UsageError(f"{where} has {name}={number:g}; give 0 or more.")
+            if not name and self.kind == "prompts":
+                raise UsageError(f"{where}: a prompt is empty; say in a few words what to look for.")
+            if not name:
+                raise self._misfit(name, where)
+            if name in seen:
+                raise UsageError(f"{where} has {name!r} more than once; give it once, with one weight.")
+            seen.add(name)
 
     def _check_number(self, value: float, where: str) -> None:
         shown = duration_text if self.kind == "duration" else "{:g}".format
@@ -219,7 +230,7 @@ class Option:
             case "list" | "commands" if isinstance(value, list | tuple) and all(
                 isinstance(name, str) for name in value
             ):
-                fitted = tuple(value)
+                fitted = tuple(map(str.strip, value))
             case "pairs" if isinstance(value, Mapping) and all(_is_number(one) for one in value.values()):
                 fitted = _pairs(value.items())
             case _:

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from clipstream.errors import InputNotFoundError, UnreadableMediaError
 from clipstream.saving import table_name
+from clipstream.timing import SLICE_S
 
-__all__ = ["Found", "Moment", "SavedVectors", "Scores", "find_saved", "moments", "query_picture", "score"]
+__all__ = ["Compared", "Found", "Moment", "SavedVectors", "Scores", "find_saved", "moments", "query_picture", "score"]
 
 _NAME = table_name("embeddings")
 
@@ -26,6 +27,12 @@ _BLOCK = 1024
 
 _BRIDGED_S = 2.0
 """A moment may fall below its level for so long."""
+
+_UNREADABLE = (OSError, ValueError, KeyError, pa.ArrowException)
+"""What comes of a damaged file, by the place of the damage."""
+
+_COSINE_LIMIT = 1.01
+"""Halves are exact to a thousandth: beyond this, a vector is not of unit length."""
 
 _PICTURES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
@@ -77,6 +84,14 @@ class Scores:
 
 
 @dataclass(frozen=True, slots=True)
+class Compared:
+    """What came of a comparison: the scores of each stream, and files that turned out damaged, with the reason."""
+
+    scores: tuple[Scores, ...]
+    unreadable: tuple[tuple[Path, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Moment:
     """A stretch of a stream that is like the query.
 
@@ -109,9 +124,8 @@ def find_saved(folder: Path) -> Found:
             continue
         try:
             saved.append(_described(path))
-        except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-            why = str(error).splitlines()[0] if str(error) else type(error).__name__
-            unreadable.append((path, f"no embeddings that can be read ({why})"))
+        except _UNREADABLE as error:
+            unreadable.append((path, _why(error)))
     if not saved:
         seen = f" but {unreadable[0][0]}, {unreadable[0][1]}" if unreadable else ""
         raise InputNotFoundError(
@@ -148,18 +162,24 @@ def query_picture(query: str) -> NDArray[np.uint8] | None:
     return upright
 
 
-def score(saved: Sequence[SavedVectors], vector: NDArray[np.float32]) -> list[Scores]:
+def score(saved: Sequence[SavedVectors], vector: NDArray[np.float32]) -> Compared:
     """Compare every frame of `saved` with a unit vector, (dimensions,), on all cores; a hundred hours in a blink.
 
     Raises:
-        OSError: A file cannot be read.
+        OSError: A file has gone since it was found.
+        UnreadableMediaError: All files are damaged.
     """
     import torch  # noqa: PLC0415 - loaded with the model; numpy widens halves at a seventh of its speed
 
     query = torch.from_numpy(np.ascontiguousarray(vector, np.float32))
 
-    def compare(part: tuple[SavedVectors, int]) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-        one, group = part
+    def compare(part: tuple[SavedVectors, int]) -> tuple[NDArray[np.float64], NDArray[np.float32]] | str:
+        try:
+            return compare_group(*part)
+        except _UNREADABLE as error:
+            return _why(error)
+
+    def compare_group(one: SavedVectors, group: int) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
         with pq.ParquetFile(one.path, memory_map=True) as file:
             table = file.read_row_group(group, columns=["time_s", "vector"], use_threads=False)
         halves = _halves(table["vector"], one.dimensions)
@@ -168,24 +188,37 @@ def score(saved: Sequence[SavedVectors], vector: NDArray[np.float32]) -> list[Sc
             count = min(_BLOCK, len(halves) - start)
             staged.numpy()[:count] = halves[start : start + count]  # torch takes no memory that it may not write to
             torch.mv(staged[:count].float(), query, out=similarities[start : start + count])
-        return table["time_s"].to_numpy(), similarities.numpy()
+        times_s = table["time_s"].to_numpy()
+        # Pages have no checksum: damage to plain numbers shows in what they say alone.
+        if not ((np.diff(times_s) > 0).all() and (similarities.abs() <= _COSINE_LIMIT).all()):
+            raise ValueError("its numbers are damaged")
+        return times_s, similarities.numpy()
 
     parts = [(one, group) for one in saved for group in range(pq.read_metadata(one.path).num_row_groups)]
     # One thread each: those that torch would start for every block cost more than they bring.
     with ThreadPoolExecutor(os.cpu_count(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
         compared = list(zip(parts, pool.map(compare, parts), strict=True))
-    scores = []
+    scores, unreadable = [], []
     for one, of_one in groupby(compared, key=lambda item: item[0][0]):
-        times_s, similarities = zip(*(result for _, result in of_one), strict=True)
+        results = [result for _, result in of_one]
+        whole = [result for result in results if not isinstance(result, str)]
+        if len(whole) < len(results):
+            unreadable.append((one.path, next(result for result in results if isinstance(result, str))))
+            continue
+        times_s, similarities = zip(*whole, strict=True)
         scores.append(Scores(one, np.concatenate(times_s), np.concatenate(similarities)))
-    return scores
+    if unreadable and not scores:
+        path, why = unreadable[0]
+        raise UnreadableMediaError(f"{path}: {why}; run the footage again with --save embeddings.")
+    return Compared(tuple(scores), tuple(unreadable))
 
 
 def moments(scores: Sequence[Scores], top: int) -> tuple[Moment, ...]:
     """Return the `top` best moments, best first.
 
     Around a peak, a moment lasts while the frames are at least half as far above what is usual as the peak is; usual is
-    the median over all frames. It may fall below for two seconds.
+    the median over all frames. It may fall below for two seconds. Where no frame is above what is usual, as in footage
+    that is all alike, the best one is a moment by itself; there is none only where there are no frames.
     """
     scores = [one for one in scores if len(one.times_s)]
     if not scores:
@@ -203,7 +236,25 @@ def moments(scores: Sequence[Scores], top: int) -> tuple[Moment, ...]:
         assert head is not None
         found.append(head)
         heads[best] = next(streams[best], None)
+    if not found and top:
+        found.append(_best_frame(max(scores, key=lambda one: float(one.similarities.max()))))
     return tuple(found)
+
+
+def _best_frame(one: Scores) -> Moment:
+    best = int(one.similarities.argmax())
+    time_s, end_s = float(one.times_s[best]), _end_s(one, best)
+    return Moment(one.saved, time_s, time_s, end_s, float(one.similarities[best]))
+
+
+def _end_s(one: Scores, frame: int) -> float:
+    """Return where the frame after this one begins, or would begin."""
+    end_s = float(one.times_s[frame]) + _spacing_s(one)
+    return min(end_s, float(one.times_s[frame + 1])) if frame + 1 < len(one.times_s) else end_s
+
+
+def _spacing_s(one: Scores) -> float:
+    return float(np.median(np.diff(one.times_s))) if len(one.times_s) > 1 else float(SLICE_S)
 
 
 def _rank(moment: Moment | None) -> float:
@@ -214,8 +265,7 @@ def _rank(moment: Moment | None) -> float:
 def _peaks(one: Scores, usual: float) -> Iterator[Moment]:
     """Yield the moments of a stream, best first."""
     times_s, similarities, count = one.times_s, one.similarities, len(one.times_s)
-    spacing_s = float(np.median(np.diff(times_s))) if count > 1 else 0.0
-    bridged_s = max(_BRIDGED_S, 1.5 * spacing_s)  # at low rates, frames farther apart are neighbours as well
+    bridged_s = max(_BRIDGED_S, 1.5 * _spacing_s(one))  # at low rates, frames farther apart are neighbours as well
     padded = np.r_[-np.inf, similarities, -np.inf]
     tops = np.flatnonzero((similarities >= padded[:-2]) & (similarities >= padded[2:]) & (similarities > usual))
     taken = np.zeros(count + 2, np.bool_)  # a frame beyond each end is
@@ -234,10 +284,8 @@ def _peaks(one: Scores, usual: float) -> Iterator[Moment]:
         start = above[breaks[run - 1] + 1] if run else above[0]
         end = above[breaks[run]] if run < len(breaks) else above[-1]
         taken[start + 1 : end + 2] = True
-        end_s = float(times_s[end]) + spacing_s
-        if end + 1 < count:
-            end_s = min(end_s, float(times_s[end + 1]))
-        yield Moment(one.saved, float(times_s[start]), float(times_s[peak]), end_s, float(similarities[peak]))
+        start_s, peak_s = float(times_s[start]), float(times_s[peak])
+        yield Moment(one.saved, start_s, peak_s, _end_s(one, int(end)), float(similarities[peak]))
 
 
 def _described(path: Path) -> SavedVectors:
@@ -247,6 +295,11 @@ def _described(path: Path) -> SavedVectors:
         raise ValueError(f"its schema is {about.get('schema')!r}, known is {_SCHEMA!r}")
     dimensions = schema.field("vector").type.byte_width // 2
     return SavedVectors(path, about["stream"], about["source"], about["model"], about["checksum"], dimensions, frames)
+
+
+def _why(error: Exception) -> str:
+    why = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return f"no embeddings that can be read ({why})"
 
 
 def _halves(column: pa.ChunkedArray, dimensions: int) -> NDArray[np.float16]:

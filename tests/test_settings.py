@@ -185,6 +185,11 @@ def test_a_duration_reads_back_from_its_text(duration_ms: int) -> None:
         ({"policy": "x"}, "--policy is 'x'; choose one of auto, whole, running."),
         ({"weight": ("motion",)}, "--weight is 'motion'; give NAME=NUMBER."),
         ({"weight": ("motion=-1",)}, "--weight has motion=-1; give 0 or more."),
+        ({"prompt": ("a goal", "")}, "--prompt: a prompt is empty; say in a few words what to look for."),
+        ({"prompt": ("  ",)}, "--prompt: a prompt is empty; say in a few words what to look for."),
+        ({"avoid": ("=2",)}, "--avoid: a prompt is empty; say in a few words what to look for."),
+        ({"prompt": ("a", "b", "a=3")}, "--prompt has 'a' more than once; give it once, with one weight."),
+        ({"on_clip": (" ",)}, "--on-clip is ''; give one or more texts."),
         ({"floor": "nan"}, "--floor is nan; give a finite number."),
         ({"out": ""}, "--out is ''; give a text."),
         ({"min_length_s": "40"}, "min_length is 40s and max_length is 30s; make the minimum the smaller."),
@@ -204,9 +209,17 @@ def test_a_wrong_flag_is_one_line_that_names_it(flags: dict[str, Any], message: 
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.usefixtures("no_variables")
+def test_the_text_of_one_flag_is_one_prompt_or_command_whatever_it_holds() -> None:
+    settings = load_settings({"prompt": ("a man; then a cheer=2", "rain"), "on_clip": ("say one\nsay two",)}, None)
+    assert settings.prompt == (("a man; then a cheer", 2.0), ("rain", 1.0))
+    assert settings.on_clip == ("say one\nsay two",)
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
+        ("CLIPSTREAM_PROMPT", "a; b; a=2", "CLIPSTREAM_PROMPT has 'a' more than once; give it once, with one weight."),
         ("CLIPSTREAM_TOP", "0", "CLIPSTREAM_TOP is 0; the smallest allowed is 1."),
         ("CLIPSTREAM_SCAN", "maybe", "CLIPSTREAM_SCAN is 'maybe'; give true or false."),
         ("CLIPSTREAM_TOPP", "3", "CLIPSTREAM_TOPP: there is no such variable; did you mean 'CLIPSTREAM_TOP'?"),

@@ -100,8 +100,12 @@ def _given(flags: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
         value = flags.get(option.name)
         if value is None or value == ():
             continue
-        if not isinstance(value, bool):
-            value = option.parse(value if isinstance(value, str) else option.separator.join(value), option.flag)
+        if isinstance(value, str):
+            value = option.parse(value, option.flag)
+        elif option.kind in {"prompts", "commands"}:
+            value = option.accept(value, option.flag)  # each as it stands, whatever divides them in a variable
+        elif not isinstance(value, bool):
+            value = option.parse(option.separator.join(value), option.flag)
         yield option.name, value
 
 

@@ -29,7 +29,7 @@ def search_folder(folder: Path, query: str, top: int, presentation: Presentation
 
     Raises:
         UsageError: The query is empty.
-        InputError: There are no embeddings, or no such picture.
+        InputError: There are no embeddings, none that can be read, or no such picture.
         FeatureUnavailableError: The model that the embeddings are of is not there, or is another by now, or reads no
             text.
     """
@@ -39,14 +39,16 @@ def search_folder(folder: Path, query: str, top: int, presentation: Presentation
     found = find_saved(folder)
     chosen = _chosen(found.saved, by_text=picture is None)
     others = [(one.path, f"of another model: {one.model}") for one in found.saved if one not in chosen]
-    passed_over = (*found.unreadable, *others)
-    vector = _vector(chosen[0], query, picture)
-    ranked = moments(score(chosen, vector), top)
+    compared = score(chosen, _vector(chosen[0], query, picture))
+    passed_over = (*found.unreadable, *compared.unreadable, *others)
+    damaged = {path for path, _ in compared.unreadable}
+    chosen = [one for one in chosen if one.path not in damaged]
+    ranked = moments(compared.scores, top)
     if presentation.as_json:
         print_document(_document(query, picture is not None, chosen, ranked, passed_over))
         return 0
     console = output_console()
-    console.print(_table(ranked) if ranked else Text("Nothing stands out: all frames are equally like it."))
+    console.print(_table(ranked) if ranked else Text("There is nothing to find: the embeddings are of no frames."))
     frames = sum(one.frames for one in chosen)
     console.print(
         Text(f"  searched: {frames} frames of {_streams(len(chosen))}, model {chosen[0].model}"), soft_wrap=True
