@@ -19,9 +19,10 @@ import structlog
 from clipstream.errors import InputError, StoppedError, UsageError
 from clipstream.features.registry import Selection, select_features
 from clipstream.fetching import Downloads, WebInput
-from clipstream.live import Cameras, LiveInput
+from clipstream.live import Cameras
 from clipstream.log import traceback_of
 from clipstream.media.inputs import STATE_FOLDER, Input
+from clipstream.media.live.address import LiveInput
 from clipstream.media.live.connection import ConnectionOptions
 from clipstream.media.probe import MediaInfo, fingerprint, probe
 from clipstream.media.slices import Slice

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from clipstream.errors import InputError
 from clipstream.fetching import WebInput
-from clipstream.live import LiveInput
 from clipstream.media.inputs import STATE_FOLDER, Input
+from clipstream.media.live.address import LiveInput
 from clipstream.media.probe import fingerprint
 from clipstream.report.files import write_atomically
 from clipstream.report.manifest import read_manifest

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
@@ -115,7 +115,7 @@ class Telling:
             feed, saving = live[stream]
             now_s = time.time() - self._cameras.began_unix_s(stream)
             lag_s = None if at_s is None else max(now_s - float(at_s + SLICE_S), 0.0)
-            segments = [path.stat().st_size for path in self._cameras.recording(stream).glob("*.packets")]
+            segments = _sizes(self._cameras.recording(stream))
             found.append(
                 StreamStatus(
                     stream,
@@ -130,3 +130,11 @@ class Telling:
                 )
             )
         return found
+
+
+def _sizes(folder: Path) -> list[int]:
+    sizes = []
+    for path in folder.glob("*.packets"):
+        with suppress(FileNotFoundError):  # renamed or pruned meanwhile
+            sizes.append(path.stat().st_size)
+    return sizes

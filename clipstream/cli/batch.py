@@ -16,9 +16,8 @@ from clipstream.cli.watching import print_error, watching
 from clipstream.errors import ClipstreamError, InputError, UsageError
 from clipstream.fetching import WebInput
 from clipstream.job import Outcome, run_job
-from clipstream.live import LiveInput
 from clipstream.log import configure_logging
-from clipstream.media.live.address import Credentials, LiveAddress, check_public, scrub
+from clipstream.media.live.address import Credentials, LiveAddress, LiveInput, check_public, scrub
 from clipstream.media.live.connection import ConnectionOptions, LiveConnection
 from clipstream.media.live.web import AddressCheck, find_media
 from clipstream.options import JOB_VARIABLE

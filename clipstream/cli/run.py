@@ -13,10 +13,9 @@ from clipstream.cli.watching import print_error, watching
 from clipstream.errors import InputError
 from clipstream.fetching import WebInput
 from clipstream.job import Outcome, run_job
-from clipstream.live import LiveInput
 from clipstream.log import configure_logging
 from clipstream.media.inputs import Input, expand_inputs
-from clipstream.media.live.address import Credentials, LiveAddress, is_live, stream_names
+from clipstream.media.live.address import Credentials, LiveAddress, LiveInput, is_live, stream_names
 from clipstream.media.live.connection import ConnectionOptions, ConnectionProblem
 from clipstream.media.live.web import find_media, media_suffix
 from clipstream.settings import Settings

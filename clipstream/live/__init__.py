@@ -1,6 +1,6 @@
 """Live streams in a run: each read and recorded for as long as it goes, its clips cut from the recording."""
 
-from clipstream.live.cameras import Camera, Cameras, LiveInput
+from clipstream.live.cameras import Camera, Cameras
 from clipstream.live.output import LiveOutput
 
-__all__ = ["Camera", "Cameras", "LiveInput", "LiveOutput"]
+__all__ = ["Camera", "Cameras", "LiveOutput"]

@@ -6,7 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from threading import Lock
@@ -15,7 +15,7 @@ import structlog
 
 from clipstream.live.overload import Overload, Saving
 from clipstream.media.inputs import STATE_FOLDER
-from clipstream.media.live.address import LiveAddress
+from clipstream.media.live.address import LiveInput
 from clipstream.media.live.connection import ConnectionOptions
 from clipstream.media.live.feed import LiveFeed
 from clipstream.media.live.recorder import Recorder
@@ -26,7 +26,7 @@ from clipstream.report.files import write_atomically, writing
 from clipstream.settings import Settings
 from clipstream.timing import SLICE_S, slice_start
 
-__all__ = ["Camera", "Cameras", "LiveInput"]
+__all__ = ["Camera", "Cameras"]
 
 _RECORDINGS = "recordings"
 
@@ -34,21 +34,6 @@ _RESUMED_SLICES = 60
 """After so many new slices, a moment that an interruption cut off has been given out."""
 
 _log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class LiveInput:
-    """A live stream to work on.
-
-    Attributes:
-        stream: Its name: the key in the dataflow and the name of its output folder.
-        address: Where it is.
-        redirects: Whether an HTTP server may send elsewhere.
-    """
-
-    stream: str
-    address: LiveAddress
-    redirects: bool = True
 
 
 class Camera:

@@ -89,16 +89,17 @@ class LiveOutput(OutputQueue):
             self._await(interval)
             result = self._cutter.cut(self._spec(interval), self._context.stopped)
             highlight = describe_highlight(interval, result)
-            known = replace(highlight, date=_iso(self._date(interval.start_ms)))
-            self._append(interval, known)
+            known = self._append(interval, replace(highlight, date=_iso(self._date(interval.start_ms))))
         # Told again after a crash, which may have come before it was told: who listens knows what it was told already.
-        tell(self._context.clip_written, self._stream, interval, self._folder / str(known.clip))
+        numbered = replace(interval, number=known.number)
+        tell(self._context.clip_written, self._stream, numbered, self._folder / str(known.clip))
         self._cameras.release(self._stream, interval.number)
 
     def _finish(self, summary: StreamSummary) -> None:
         summary = _padded(summary, until=_REPORTED_SLICES)
-        ranks = sorted(self._manifest.highlights, key=lambda one: (-one.score, -one.peak_score, one.start_s))
-        highlights = tuple(replace(one, rank=ranks.index(one) + 1) for one in self._manifest.highlights)
+        best = sorted(self._manifest.highlights, key=lambda one: (-one.score, -one.peak_score, one.start_s))
+        ranks = {one.number: rank for rank, one in enumerate(best, start=1)}
+        highlights = tuple(replace(one, rank=ranks[one.number]) for one in self._manifest.highlights)
         error = summary.end.problem if not summary.end.frames and summary.end.problem else None
         whole = describe(summary, self._source(), self._context.settings, left_out=self._context.left_out, error=error)
         self._manifest = replace(whole, highlights=highlights)
@@ -180,13 +181,14 @@ class LiveOutput(OutputQueue):
     def _date(self, time_ms: int) -> datetime:
         return datetime.fromtimestamp(self._cameras.began_unix_s(self._stream), UTC) + timedelta(milliseconds=time_ms)
 
-    def _append(self, interval: Interval, highlight: Highlight) -> None:
+    def _append(self, interval: Interval, highlight: Highlight) -> Highlight:
         others = [one for one in self._manifest.highlights if not _same(one, interval)]
         numbered = replace(highlight, number=max((one.number for one in others), default=0) + 1)
         duration_s = max(numbered.end_s, self._manifest.source.duration_s)
         source = replace(self._manifest.source, duration_s=duration_s)
         self._manifest = replace(self._manifest, source=source, highlights=(*others, numbered))
         self._write(self._manifest)
+        return numbered
 
     def _write(self, manifest: Manifest) -> None:
         with writing(self._folder):

@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, parse_qsl, quote, urlsplit
 from clipstream.errors import InputError, UsageError
 from clipstream.media.inputs import MEDIA_SUFFIXES, safe_name
 
-__all__ = ["Credentials", "LiveAddress", "check_public", "is_live", "scrub", "stream_names"]
+__all__ = ["Credentials", "LiveAddress", "LiveInput", "check_public", "is_live", "scrub", "stream_names"]
 
 _SCHEMES = frozenset({"http", "https", "rtmp", "rtmps", "rtmpt", "rtp", "rtsp", "rtsps", "srt", "udp"})
 _PORTS = {"http": 80, "https": 443, "rtmp": 1935, "rtmps": 443, "rtmpt": 80, "rtsp": 554, "rtsps": 322}
@@ -122,6 +122,21 @@ class LiveAddress:
 
     def __repr__(self) -> str:
         return f"LiveAddress({str(self)!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class LiveInput:
+    """A live stream to work on.
+
+    Attributes:
+        stream: Its name: the key in the dataflow and the name of its output folder.
+        address: Where it is.
+        redirects: Whether an HTTP server may send elsewhere.
+    """
+
+    stream: str
+    address: LiveAddress
+    redirects: bool = True
 
 
 def stream_names(addresses: Iterable[LiveAddress], taken: Collection[str] = ()) -> dict[LiveAddress, str]:
