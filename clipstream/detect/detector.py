@@ -44,6 +44,8 @@ WARM_UP_S = 10.0
 _LATELY_ROWS = 120
 """The last minute: a moment of half of it does not move its median."""
 
+_NO_END_MS = 1 << 62
+
 _REMEMBERED_INTERVALS = 100
 """Of a live stream's highlights, for its summary; where they were written, all are listed."""
 
@@ -285,9 +287,6 @@ class RunningDetector(_Judge):
             0 if settings.smoothing == "none" else math.ceil(SMOOTHING_REACH * settings.smoothing_s / SLICE_S)
         )
         self._quiet_rows = self._gap_rows + max(self._lag_rows, 1)
-        # A clip is cut when it is given out, so its context has to be there, and enough for the shortest clip.
-        needed_s = max(settings.context_after_s, settings.min_length_s)
-        self._wait_rows = max(self._quiet_rows, math.ceil(needed_s / SLICE_S))
         self._longest_rows = max(_rows(settings.max_length_s), 1)
 
     def _usual(self, values: NDArray[np.float32]) -> Usual:
@@ -337,7 +336,7 @@ class RunningDetector(_Judge):
         found: list[Found] = []
         for near in self._moments(scores, threshold, begin - first):
             moment = _moved(near, begin)
-            running = moment.end + self._wait_rows > len(self._rows)
+            running = not self._is_over(moment)
             if running and ended is None:
                 if len(self._rows) - moment.start < self._longest_rows:
                     break
@@ -345,6 +344,13 @@ class RunningDetector(_Judge):
             self._decided = moment.end + (0 if running else self._quiet_rows)
             found += self._give_out(moment, usual, scores, first, ended)
         return found
+
+    def _is_over(self, moment: Moment) -> bool:
+        """Say whether it was quiet for long enough behind a moment, and all that its clip shows is there."""
+        rows = len(self._rows)
+        if moment.end + self._quiet_rows > rows:
+            return False
+        return extend(moment, self._rules, _NO_END_MS, self._cuts_ms()).end_ms <= to_ms(slice_start(rows))
 
     def _give_out(
         self, moment: Moment, usual: Usual, scores: Scores, first: int, ended: StreamEnd | None
