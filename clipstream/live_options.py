@@ -17,7 +17,12 @@ class LiveOptions:
     """What `Settings` has for live streams and for those who are told of clips."""
 
     for_s: float | None = option_field(
-        None, "Stop reading live streams after this time; until Ctrl-C otherwise.", _LIVE, minimum=1, unit="s"
+        None,
+        "Stop reading live streams after this time; until Ctrl-C otherwise.",
+        _LIVE,
+        minimum=1,
+        unit="s",
+        shapes_result=False,
     )
     keep_s: float = option_field(
         600.0,

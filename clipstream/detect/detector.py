@@ -134,9 +134,9 @@ class _Judge:
         self._errors += item.errors
         if item.end is not None:
             return self._finish(item.end)
-        self._pass_over(item.n)
+        found = self._pass_over(item.n)
         self._rows.append(item.values)
-        return self._decide()
+        return [*found, *self._decide()]
 
     def state(self) -> DetectorState:
         return DetectorState(
@@ -151,8 +151,9 @@ class _Judge:
             self._live,
         )
 
-    def _pass_over(self, n: int) -> None:
-        """Come to row `n`; what a live stream did not give is missing."""
+    def _pass_over(self, row: int) -> list[Found]:  # noqa: ARG002 - only live streams have gaps
+        """Come to a row; what a live stream did not give is missing. Return what that ends."""
+        return []
 
     def _decide(self) -> list[Found]:
         raise NotImplementedError
@@ -183,7 +184,8 @@ class _Judge:
 
     def _known_windows(self, first: int) -> NDArray[np.float64]:
         windows = self._windows.array().astype(np.float64)
-        return windows[windows[:, 0] >= first]
+        # Those of a gap come before the row behind it.
+        return windows[(windows[:, 0] >= first) & (windows[:, 1] < len(self._rows) + 1)]
 
     def _threshold(self, window_scores: NDArray[np.float64]) -> float:
         percentile = self._settings.percentile
@@ -303,16 +305,21 @@ class RunningDetector(_Judge):
             self._forget()
         return found
 
-    def _pass_over(self, n: int) -> None:
-        if n == len(self._rows):
-            return
-        if not len(self._rows.array()) or n - len(self._rows) > self._horizon_rows:
+    def _pass_over(self, row: int) -> list[Found]:
+        found: list[Found] = []
+        known = len(self._rows.array())
+        if row == len(self._rows):
+            return found
+        if not known or row - len(self._rows) > self._horizon_rows:
+            if known * SLICE_S >= WARM_UP_S:  # a moment that runs ends here: behind the gap it is forgotten
+                found = self._given_out(ended=StreamEnd(slice_start(len(self._rows))))
             for table in (self._rows, self._judged):
-                table.skip_to(n)
+                table.skip_to(row)
             self._windows.skip_to(len(self._windows))
         missing = np.full(sum(len(feature.signals) for feature in self._features), np.nan, np.float32).tobytes()
-        while len(self._rows) < n:
+        while len(self._rows) < row:
             self._rows.append(missing)
+        return found
 
     def _forget(self) -> None:
         before = len(self._rows) - self._horizon_rows - self._longest_rows
