@@ -44,6 +44,8 @@ WARM_UP_S = 10.0
 _LATELY_ROWS = 120
 """The last minute: a moment of half of it does not move its median."""
 
+_NO_END_MS = 1 << 62
+
 _REMEMBERED_INTERVALS = 100
 """Of a live stream's highlights, for its summary; where they were written, all are listed."""
 
@@ -132,9 +134,9 @@ class _Judge:
         self._errors += item.errors
         if item.end is not None:
             return self._finish(item.end)
-        self._pass_over(item.n)
+        found = self._pass_over(item.n)
         self._rows.append(item.values)
-        return self._decide()
+        return [*found, *self._decide()]
 
     def state(self) -> DetectorState:
         return DetectorState(
@@ -149,8 +151,9 @@ class _Judge:
             self._live,
         )
 
-    def _pass_over(self, n: int) -> None:
-        """Come to row `n`; what a live stream did not give is missing."""
+    def _pass_over(self, row: int) -> list[Found]:  # noqa: ARG002 - only live streams have gaps
+        """Come to a row; what a live stream did not give is missing. Return what that ends."""
+        return []
 
     def _decide(self) -> list[Found]:
         raise NotImplementedError
@@ -181,7 +184,8 @@ class _Judge:
 
     def _known_windows(self, first: int) -> NDArray[np.float64]:
         windows = self._windows.array().astype(np.float64)
-        return windows[windows[:, 0] >= first]
+        # Those of a gap come before the row behind it.
+        return windows[(windows[:, 0] >= first) & (windows[:, 1] < len(self._rows) + 1)]
 
     def _threshold(self, window_scores: NDArray[np.float64]) -> float:
         percentile = self._settings.percentile
@@ -285,9 +289,6 @@ class RunningDetector(_Judge):
             0 if settings.smoothing == "none" else math.ceil(SMOOTHING_REACH * settings.smoothing_s / SLICE_S)
         )
         self._quiet_rows = self._gap_rows + max(self._lag_rows, 1)
-        # A clip is cut when it is given out, so its context has to be there, and enough for the shortest clip.
-        needed_s = max(settings.context_after_s, settings.min_length_s)
-        self._wait_rows = max(self._quiet_rows, math.ceil(needed_s / SLICE_S))
         self._longest_rows = max(_rows(settings.max_length_s), 1)
 
     def _usual(self, values: NDArray[np.float32]) -> Usual:
@@ -304,16 +305,21 @@ class RunningDetector(_Judge):
             self._forget()
         return found
 
-    def _pass_over(self, n: int) -> None:
-        if n == len(self._rows):
-            return
-        if not len(self._rows.array()) or n - len(self._rows) > self._horizon_rows:
+    def _pass_over(self, row: int) -> list[Found]:
+        found: list[Found] = []
+        known = len(self._rows.array())
+        if row == len(self._rows):
+            return found
+        if not known or row - len(self._rows) > self._horizon_rows:
+            if known * SLICE_S >= WARM_UP_S:  # a moment that runs ends here: behind the gap it is forgotten
+                found = self._given_out(ended=StreamEnd(slice_start(len(self._rows))))
             for table in (self._rows, self._judged):
-                table.skip_to(n)
+                table.skip_to(row)
             self._windows.skip_to(len(self._windows))
         missing = np.full(sum(len(feature.signals) for feature in self._features), np.nan, np.float32).tobytes()
-        while len(self._rows) < n:
+        while len(self._rows) < row:
             self._rows.append(missing)
+        return found
 
     def _forget(self) -> None:
         before = len(self._rows) - self._horizon_rows - self._longest_rows
@@ -337,7 +343,7 @@ class RunningDetector(_Judge):
         found: list[Found] = []
         for near in self._moments(scores, threshold, begin - first):
             moment = _moved(near, begin)
-            running = moment.end + self._wait_rows > len(self._rows)
+            running = not self._is_over(moment)
             if running and ended is None:
                 if len(self._rows) - moment.start < self._longest_rows:
                     break
@@ -345,6 +351,13 @@ class RunningDetector(_Judge):
             self._decided = moment.end + (0 if running else self._quiet_rows)
             found += self._give_out(moment, usual, scores, first, ended)
         return found
+
+    def _is_over(self, moment: Moment) -> bool:
+        """Say whether it was quiet for long enough behind a moment, and all that its clip shows is there."""
+        rows = len(self._rows)
+        if moment.end + self._quiet_rows > rows:
+            return False
+        return extend(moment, self._rules, _NO_END_MS, self._cuts_ms()).end_ms <= to_ms(slice_start(rows))
 
     def _give_out(
         self, moment: Moment, usual: Usual, scores: Scores, first: int, ended: StreamEnd | None

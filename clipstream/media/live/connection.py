@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from fractions import Fraction
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
@@ -32,6 +33,11 @@ _PIECES_STALL = 4
 """A segment of HLS may last several seconds, in which nothing comes: its stalls take as many times as long to see."""
 
 _GENERATE_PTS = cast("int", Flags.gen_pts.value)
+
+_REORDERED_PICTURES = 4
+"""Among so many pictures, in the order of decoding, is the one that is shown first."""
+_HELD_PACKETS = 100
+_USUAL_RATE_HZ = Fraction(25)
 
 _UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN, errno.EADDRNOTAVAIL})
 _VAGUE = frozenset({errno.EIO, errno.EINVAL})
@@ -147,6 +153,9 @@ class LiveConnection:
         self.delivery: Delivery = FILE if ends else IN_PIECES if self.container.format.name == "hls" else REAL_TIME
 
     def __iter__(self) -> "Iterator[av.packet.Packet[Any]]":
+        return _led_up_to(self._packets(), self.rate_hz)
+
+    def _packets(self) -> "Iterator[av.packet.Packet[Any]]":
         trouble, asked_s = Trouble.ENDED, monotonic()
         try:
             for packet in self.container.demux():
@@ -176,6 +185,38 @@ class LiveConnection:
     def close(self) -> None:
         """Close it. Nothing can be read after that."""
         self.container.close()
+
+
+def _led_up_to(
+    packets: "Iterator[av.packet.Packet[Any]]", rate_hz: Fraction | None
+) -> "Iterator[av.packet.Packet[Any]]":
+    """Give the first pictures of a connection, if they have no time, those that lead up to the first that has.
+
+    RTSP tells no time of what comes before the first report of the sender. Put anywhere, a picture would seem to move
+    by as much in a moment as in the time between two pictures.
+    """
+    held: list[av.packet.Packet[Any]] = []
+    timed: list[int] = []
+    for packet in packets:
+        if packet.stream.type == "video" and packet.pts is not None:
+            timed.append(packet.pts)
+        if not held and not timed and not _is_untimed_picture(packet):
+            yield packet  # of another track
+            continue
+        held.append(packet)
+        untimed = [one for one in held if _is_untimed_picture(one)]
+        if untimed and len(timed) < _REORDERED_PICTURES and len(held) < _HELD_PACKETS:
+            continue
+        for place, one in enumerate(reversed(untimed if timed else []), start=1):
+            step = 1 / ((rate_hz or _USUAL_RATE_HZ) * (one.time_base or Fraction(1)))
+            one.pts = min(timed) - round(place * step)
+        yield from held
+        break
+    yield from packets
+
+
+def _is_untimed_picture(packet: "av.packet.Packet[Any]") -> bool:
+    return packet.stream.type == "video" and packet.pts is None and packet.dts is None
 
 
 def _ffmpeg_options(address: LiveAddress, options: ConnectionOptions) -> dict[str, str]:
