@@ -18,9 +18,9 @@ from typing import Any
 
 import clipstream.job
 from clipstream import Outcome, Settings, run_job
-from clipstream.live import Cameras, LiveInput
+from clipstream.live import Cameras
 from clipstream.log import configure_logging
-from clipstream.media.live.address import LiveAddress
+from clipstream.media.live.address import LiveAddress, LiveInput
 from clipstream.media.slices import MediaNeeds
 from clipstream.results import Interval
 

@@ -12,7 +12,6 @@ from typing import Self
 
 import structlog
 
-from clipstream.detect.detector import WARM_UP_S
 from clipstream.errors import OutputError
 from clipstream.live import Cameras
 from clipstream.media.inputs import STATE_FOLDER
@@ -23,7 +22,7 @@ from clipstream.notify.targets import Command, Webhook
 from clipstream.report.manifest import MANIFEST_NAME
 from clipstream.results import Interval
 from clipstream.settings import Settings
-from clipstream.timing import SLICE_S
+from clipstream.timing import SLICE_S, WARM_UP_S
 
 __all__ = ["Telling"]
 

@@ -11,6 +11,7 @@ __all__ = [
     "AUDIO_RATE_HZ",
     "SAMPLES_PER_SLICE",
     "SLICE_S",
+    "WARM_UP_S",
     "clock",
     "exact_rate",
     "slice_at",
@@ -25,6 +26,9 @@ AUDIO_RATE_HZ = 16_000
 """Rate of the mono audio in a slice. Speech and crowd models expect it, and it carries everything below 8 kHz."""
 
 SAMPLES_PER_SLICE = int(AUDIO_RATE_HZ * SLICE_S)
+
+WARM_UP_S = 10.0
+"""A running policy says nothing before it has seen this much: it would not know what is usual."""
 
 
 def slice_at(time_s: Fraction) -> int:

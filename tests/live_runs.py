@@ -12,15 +12,15 @@ from typing import Self
 import av
 import numpy as np
 import pytest
-from media_factory import read_number
 
 from clipstream import Input, Outcome, Settings, run_job
-from clipstream.live import Camera, Cameras, LiveInput
-from clipstream.media.live.address import LiveAddress
+from clipstream.live import Camera, Cameras
+from clipstream.media.live.address import LiveAddress, LiveInput
 from clipstream.media.live.status import FeedStatus
 from clipstream.report.manifest import Highlight, read_manifest
 from clipstream.results import Interval
 from clipstream.testing import RtspServer, make_scene, wait_until
+from clipstream.testing.media import read_number
 
 __all__ = [
     "MOMENTS",

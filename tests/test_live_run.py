@@ -18,13 +18,13 @@ from live_runs import (
     numbers_in,
     whole_moments,
 )
-from media_factory import Sound, Video, even_times, make_clip, numbered
 from numpy.typing import NDArray
 
 from clipstream.media.live.connection import Trouble
 from clipstream.media.live.packet_file import PacketWriter
 from clipstream.media.live.status import FeedState, FeedStatus
 from clipstream.testing import HttpServer, RtspServer, make_scene, wait_until
+from clipstream.testing.media import Sound, Video, even_times, make_clip, numbered
 
 
 @pytest.fixture(scope="module")

@@ -29,16 +29,13 @@ from clipstream.features.base import FeatureInfo
 from clipstream.media.slices import StreamEnd
 from clipstream.results import Interval, Row, StreamSummary, Window
 from clipstream.settings import Settings
-from clipstream.timing import SLICE_S, slice_start, to_ms
+from clipstream.timing import SLICE_S, WARM_UP_S, slice_start, to_ms
 
 __all__ = ["Detector", "DetectorState", "RunningDetector", "WholeDetector", "detector_for"]
 
 Found = Interval | StreamSummary
 
 DEFAULT_PERCENTILE = 90.0
-
-WARM_UP_S = 10.0
-"""A running policy says nothing before it has seen this much: it would not know what is usual."""
 
 
 _LATELY_ROWS = 120

@@ -274,7 +274,7 @@ class LiveFeed:
         if self._status.state is FeedState.ENDED:
             return
         never = self._status.connections == 0
-        trouble = trouble or (self._status.trouble if never else None)
+        trouble = trouble or (self._status.trouble or Trouble.SILENT if never else None)
         problem = f"{self._address}: {trouble.value}" if trouble is not None else None
         self._queue.finish(StreamEnd(self._clock.end_s, frames=self._frames, problem=problem))
         self._note(state=FeedState.ENDED)
