@@ -163,9 +163,9 @@ def occurrences(server: RtspServer, rate_hz: int) -> list[Occurrence]:
 
 def numbers_in(clip: Path) -> list[int]:
     """Return the numbers of all frames of a clip that can be decoded: a camera may have sent some that cannot."""
-    numbers = []
+    numbers: list[int] = []
     with av.open(str(clip)) as container:
-        for packet in container.demux(video=0):
+        for packet in container.demux(container.streams.video):
             with suppress(av.error.InvalidDataError):
                 numbers += [read_number(frame.to_ndarray(format="gray").astype(np.uint8)) for frame in packet.decode()]
     return numbers

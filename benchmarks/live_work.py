@@ -50,6 +50,7 @@ class Watched(Cameras):
                 now = {
                     "state": status.state.value,
                     "trouble": status.trouble.name if status.trouble else None,
+                    "attempts": status.attempts,
                     "connections": status.connections,
                     "dropped": status.dropped,
                     "saving": saving.name,
