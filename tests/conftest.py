@@ -83,18 +83,24 @@ def _ordinary_priority() -> Iterator[None]:
     ordinary_priority()
 
 
-@pytest.fixture
-def clean_surroundings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No options from outside, and no logging set up when the test is over: for tests of the command line."""
-    for option in options():
-        monkeypatch.delenv(option.variable, raising=False)
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """Undo what a run sets up for its log, so that the next test sees its own."""
     root = logging.getLogger()
     before, level = list(root.handlers), root.level
     yield
-    structlog.reset_defaults()
-    logging.captureWarnings(capture=False)
-    root.handlers[:] = before
-    root.setLevel(level)
+    if structlog.is_configured():
+        structlog.reset_defaults()
+        logging.captureWarnings(capture=False)
+        root.handlers[:] = before
+        root.setLevel(level)
+
+
+@pytest.fixture
+def clean_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No options from outside: for tests of the command line."""
+    for option in options():
+        monkeypatch.delenv(option.variable, raising=False)
 
 
 SummaryMaker = Callable[..., StreamSummary]

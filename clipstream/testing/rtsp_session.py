@@ -117,11 +117,13 @@ class RtspSession:
 
     async def close(self) -> None:
         """Send nothing more."""
-        if self._playing is not None:
-            self._playing.cancel()
-            await asyncio.gather(self._playing, return_exceptions=True)
-        for wire in self._wires.values():
-            wire.close()
+        try:
+            if self._playing is not None:
+                self._playing.cancel()
+                await asyncio.gather(self._playing, return_exceptions=True)
+        finally:  # the server that stops cancels this, too
+            for wire in self._wires.values():
+                wire.close()
 
     def stop(self) -> None:
         """Close the connection."""
@@ -160,6 +162,8 @@ class RtspSession:
         if found := re.search(r"interleaved=(\d+)", asked):
             self._wires[track] = _Interleaved(self._writer, int(found[1]))
         elif (found := re.search(r"client_port=(\d+)", asked)) and "TCP" not in asked:
+            if track in self._wires:  # it asks again, for other ports
+                self._wires[track].close()
             wire = self._wires[track] = _Datagrams(int(found[1]))
             agreed = f"{asked};server_port={wire.ports}"
         else:
