@@ -1,10 +1,10 @@
-"""What the C library does with the memory of frames: kept while frames come and go, given back when a stream ends."""
+"""What the C library does with the memory of frames: kept while frames come and go, given back when asked."""
 
 import ctypes
 import sys
 from functools import cache
 
-__all__ = ["give_back_frame_memory", "keep_frame_memory"]
+__all__ = ["give_back_memory", "keep_frame_memory"]
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # M_TRIM_THRESHOLD and so on of glibc's <malloc.h>
 
@@ -21,8 +21,8 @@ def keep_frame_memory() -> None:
         glibc.mallopt(_ARENA_MAX, 1)
 
 
-def give_back_frame_memory() -> None:
-    """Hand what decoding has kept back to the kernel, so that it does not add to what cutting needs."""
+def give_back_memory() -> None:
+    """Hand what is free back to the kernel, so that it does not add to what is needed next."""
     if glibc := _glibc():
         glibc.malloc_trim(0)
 

@@ -3,16 +3,17 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from clipstream.errors import FeatureUnavailableError
-from clipstream.models.checkpoints import load_state, load_yolo
+from clipstream.models.checkpoints import load_state, load_yolo, parameters_left_out, parameters_taken_over
 from clipstream.models.weights import find_weights
 
 
@@ -147,3 +148,36 @@ assert not {{"av", "bytewax", "torchvision"}} & set(sys.modules)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert list(home.rglob("*")) == []
     assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+
+class _Masked(nn.Module):
+    mask: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 2)
+        self.register_buffer("mask", torch.tensor([1.0, 2.0]), persistent=False)
+
+
+def test_parameters_are_left_out_and_buffers_kept() -> None:
+    with parameters_left_out():
+        network = _Masked().to("meta")
+        with ThreadPoolExecutor(1) as another:
+            of_another_thread = another.submit(_Masked).result()
+
+    assert all(parameter.is_meta for parameter in network.parameters())
+    assert network.mask.tolist() == [1.0, 2.0]
+    assert not any(parameter.is_meta for parameter in of_another_thread.parameters())
+    assert not any(parameter.is_meta for parameter in _Masked().parameters())
+
+
+def test_parameters_are_taken_over_without_a_copy() -> None:
+    numbers = _Masked().state_dict()
+    with parameters_left_out():
+        network = _Masked().to("meta")
+
+    with parameters_taken_over(network):
+        network.load_state_dict(numbers)
+
+    assert network.layer.weight.data_ptr() == numbers["layer.weight"].data_ptr()
+    assert network.layer(torch.ones(3)).shape == (2,)

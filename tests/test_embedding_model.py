@@ -91,6 +91,14 @@ def test_of_a_wide_picture_the_middle_is_looked_at(embedder: Embedder) -> None:
     np.testing.assert_array_equal(embedder(wide), embedder(np.ascontiguousarray(wide[:, :, 14:46])))
 
 
+def test_who_gives_no_text_does_without_that_half(embedder: Embedder, clip: tuple[Path, Any]) -> None:
+    without = load_embedder(f"{NAME}:{clip[0]}", text=False)
+
+    assert embedder.reads_text
+    assert not without.reads_text
+    np.testing.assert_array_equal(without(noise(2)), embedder(noise(2)))
+
+
 def test_a_picture_of_another_size_is_scaled(embedder: Embedder) -> None:
     picture = noise(1)
     large = picture.repeat(4, axis=1).repeat(4, axis=2)

@@ -17,7 +17,7 @@ from clipstream.media.ahead import ReadAhead, ReadHere
 from clipstream.media.decode import DecodeMode, SliceReader
 from clipstream.media.inputs import Input
 from clipstream.media.slices import Slice, StreamEnd
-from clipstream.memory import give_back_frame_memory
+from clipstream.memory import give_back_memory
 from clipstream.settings import Settings
 from clipstream.timing import slice_start
 
@@ -145,7 +145,7 @@ class _FilePartition(StatefulSourcePartition[Slice, int]):
         if self._reader is not None:
             self._reader.close()
             self._reader = None
-            give_back_frame_memory()
+            give_back_memory()
         if self._has_slot:
             self._has_slot = False
             self._slots.release()

@@ -77,7 +77,8 @@ def vectors_for(settings: Settings) -> Vectors:
     """
     placement = choose_placement(settings.device, settings.workers)
     try:
-        embedder = load_embedder(settings.embedding_model, placement)
+        text = bool(settings.prompt or settings.avoid)
+        embedder = load_embedder(settings.embedding_model, placement, text=text)
     except FeatureUnavailableError as error:
         if settings.embedding_model == "auto":
             raise

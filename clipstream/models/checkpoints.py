@@ -7,16 +7,28 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from threading import Lock
-from typing import Any, NoReturn
+from threading import Lock, get_ident
+from typing import Any, NoReturn, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import (
+    register_module_buffer_registration_hook,
+    register_module_parameter_registration_hook,
+)
 
 from clipstream.errors import FeatureUnavailableError
 
-__all__ = ["import_quietly", "load_state", "load_yolo", "reading"]
+__all__ = [
+    "import_quietly",
+    "load_state",
+    "load_yolo",
+    "parameters_left_out",
+    "parameters_taken_over",
+    "reading",
+]
 
 _LOADING = Lock()
 """Held while the process-wide list of what may be unpickled, or the environment, is not as others expect it."""
@@ -49,6 +61,48 @@ def load_state(path: Path) -> dict[str, Tensor]:
         if not state or not all(isinstance(value, Tensor) for value in state.values()):
             raise TypeError("it holds other things than tensors")
         return {str(name).removeprefix("module."): value for name, value in state.items()}
+
+
+@contextmanager
+def parameters_left_out() -> Iterator[None]:
+    """Let what this thread builds on the device "meta" keep its buffers: only parameters are without memory.
+
+    Buffers may be in no file of weights.
+    """
+    thread = get_ident()
+    buffers: list[tuple[nn.Module, str, Tensor]] = []
+
+    def emptied(_module: nn.Module, _name: str, parameter: nn.Parameter) -> nn.Parameter | None:
+        if get_ident() != thread:
+            return None
+        return nn.Parameter(parameter.to("meta"), requires_grad=parameter.requires_grad)
+
+    def noted(module: nn.Module, name: str, buffer: Tensor | None) -> None:
+        if get_ident() == thread and buffer is not None and not buffer.is_meta:
+            buffers.append((module, name, buffer))
+
+    # torch declares what it does not expect: that a hook gives nothing.
+    hooks = (
+        register_module_parameter_registration_hook(cast("Callable[..., None]", emptied)),
+        register_module_buffer_registration_hook(noted),
+    )
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for module, name, buffer in buffers:
+        setattr(module, name, buffer)
+
+
+@contextmanager
+def parameters_taken_over(network: nn.Module) -> Iterator[None]:
+    """Let a network make the tensors that it loads its own, whatever their precision, where it would copy them."""
+    network.load_state_dict = partial(network.load_state_dict, assign=True)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del network.load_state_dict
 
 
 def load_yolo(path: Path) -> nn.Module:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from clipstream.errors import FeatureUnavailableError
+from clipstream.memory import give_back_memory
 from clipstream.models.runtime import Placement
 from clipstream.models.weights import CACHE_VARIABLE, cache_folder
 
@@ -81,6 +82,7 @@ class Converted(Compiled):
     def __init__(self, network: nn.Module, placement: Placement, identity: str) -> None:
         converted = _converted(network, identity)
         network.to("meta")  # compiling makes a copy of its own, and CLIP would be held three times
+        give_back_memory()
         super().__init__(converted, placement)
 
 
@@ -90,6 +92,7 @@ def _converted(network: nn.Module, identity: str) -> Any:
     parts = (_FORMAT, identity, type(network).__qualname__, openvino.__version__, torch.__version__)
     folder = cache_folder() / "openvino" / hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
     core = openvino.Core()
+    core.set_property({"ENABLE_MMAP": False})  # what compiling copies would stay in memory as part of the file
     with suppress(OSError, RuntimeError):  # not there, or damaged: made below
         if (folder / _CHECKSUM).read_text() == _checksum(folder):
             return core.read_model(folder / "model.xml")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from clipstream.errors import FeatureUnavailableError, UsageError
-from clipstream.models.checkpoints import load_state
+from clipstream.models.checkpoints import load_state, parameters_left_out, parameters_taken_over
 from clipstream.models.runtime import Placement, Runner, make_engine, shared
 from clipstream.models.weights import Found, find_weights, sha256_of
 
@@ -115,13 +115,14 @@ class Embedder:
         return self._text
 
 
-def load_embedder(model: str = "auto", placement: Placement | None = None) -> Embedder:
+def load_embedder(model: str = "auto", placement: Placement | None = None, *, text: bool = True) -> Embedder:
     """Return the process's embedder of this model.
 
     Args:
         model: `MODEL:TAG` of open_clip, whose weights are in the folder of weights; `MODEL:PATH` for a checkpoint of it
             elsewhere; `efficientnet-lite0`; or `auto` for `CLIP` where its weights are found, and `IMAGENET` where not.
         placement: Where it runs; torch on the CPU in fp32 if not given.
+        text: Whether it is to read text, if it can. That half of ViT-B/32 is 250 MB.
 
     Raises:
         UsageError: There is no such model.
@@ -143,10 +144,10 @@ def load_embedder(model: str = "auto", placement: Placement | None = None) -> Em
 
     def build() -> Embedder:
         if colon:
-            return _clip(model, found, checksum, placement)
+            return _clip(model, found, checksum, placement, text=text)
         return _imagenet(found, checksum, placement)
 
-    return shared(("embedding", model, checksum, placement), build)
+    return shared(("embedding", model, checksum, placement, text), build)
 
 
 class _Picture(nn.Module):
@@ -209,7 +210,7 @@ class _Text:
         return tokenizer
 
 
-def _clip(name: str, found: Found, checksum: str, placement: Placement) -> Embedder:
+def _clip(name: str, found: Found, checksum: str, placement: Placement, *, text: bool) -> Embedder:
     import open_clip  # noqa: PLC0415 - only if it is asked for
 
     architecture, _, tag = name.partition(":")
@@ -222,12 +223,16 @@ def _clip(name: str, found: Found, checksum: str, placement: Placement) -> Embed
     level = logging.root.level
     logging.root.setLevel(logging.ERROR)  # it tells the root logger every step
     try:
-        model: Any = open_clip.create_model(
-            architecture,
-            pretrained=str(found.path),
-            force_quick_gelu=bool(config.get("quick_gelu")),
-            weights_only=True,
-        )
+        with parameters_left_out():  # a second copy of everything, made at random, for nothing
+            model: Any = open_clip.create_model(
+                architecture,
+                device="meta",
+                force_quick_gelu=bool(config.get("quick_gelu")),
+                pretrained_image=False,
+                pretrained_text=False,
+            )
+        with parameters_taken_over(model):
+            open_clip.load_checkpoint(model, str(found.path), weights_only=True)
     except Exception as error:  # what a damaged or foreign file raises is for no list to foresee
         raise FeatureUnavailableError(
             f"{found.path}: holds no weights of {architecture} that can be loaded without running code "
@@ -235,7 +240,7 @@ def _clip(name: str, found: Found, checksum: str, placement: Placement) -> Embed
         ) from error
     finally:
         logging.root.setLevel(level)
-    model.eval().requires_grad_(requires_grad=False)
+    model.float().eval().requires_grad_(requires_grad=False)
     wants = {**model.visual.preprocess_cfg, **config}
     size = wants["size"]
     prepare = Preparation(
@@ -245,10 +250,11 @@ def _clip(name: str, found: Found, checksum: str, placement: Placement) -> Embed
         wants.get("resize_mode") == "squash",
     )
     picture, model.visual = _Picture(model.visual, prepare), nn.Identity()  # not kept twice where it is converted
+    reader = _Text(name, architecture, model) if text else None
+    del model
     # The same weights under another architecture or preparation give other numbers.
     engine = make_engine(picture, placement, f"{checksum} {architecture} {prepare}")
-    text = _Text(name, architecture, model)
-    return _embedder(name, checksum, Runner(engine, placement, name=name), prepare, text)
+    return _embedder(name, checksum, Runner(engine, placement, name=name), prepare, reader)
 
 
 def _imagenet(found: Found, checksum: str, placement: Placement) -> Embedder:
