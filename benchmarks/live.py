@@ -3,6 +3,7 @@
 uv run python benchmarks/live.py                      # all of it, but for the soak
 uv run python benchmarks/live.py latency --minutes 1  # these lines, shorter
 uv run python benchmarks/live.py soak --minutes 20    # a fault every twenty seconds
+uv run python benchmarks/live.py passes --clip FILE   # a file over and over
 """
 
 import argparse
@@ -12,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -19,6 +21,7 @@ from threading import Event
 from typing import Any
 
 from benchmarks.footage import CACHE
+from benchmarks.live_passes import passes
 from benchmarks.live_watch import MOMENT_S, Occurrence, Watch, footage, numbers_in, occurrences, slope_an_hour, watching
 from clipstream.testing import RtspServer
 
@@ -27,6 +30,7 @@ __all__ = ["main"]
 Line = tuple[str, str, str]
 """What is measured, what is wanted, what was seen."""
 
+_USUAL_MINUTES = {"latency": 3, "recovery": 3, "cameras": 1, "soak": 20, "passes": 10}
 _CONTEXT_S = 1.0
 _WARM_UP_S = 10.0
 """For so long nothing is given out, since it is not known what is usual."""
@@ -218,27 +222,29 @@ def _shown(told: dict[str, Any], numbers: list[int], shown: list[Occurrence]) ->
     return min(close, key=lambda one: abs(one.at_s - MOMENT_S - _CONTEXT_S - began_s), default=None)
 
 
-_MEASURES: dict[str, tuple[Callable[[Path, float], list[Line]], float]] = {
-    "latency": (latency, 3),
-    "recovery": (recovery, 3),
-    "cameras": (cameras, 1),
-    "soak": (soak, 20),
-}
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the arguments ask for, print the table, and return the exit status."""
     parser = argparse.ArgumentParser(description="Measure live streams against cameras that fail on command.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(_MEASURES)}; default all but soak")
+    names = f"{', '.join(_USUAL_MINUTES)}; without any, all but soak and passes"
+    parser.add_argument("names", nargs="*", metavar="NAME", help=names)
     parser.add_argument("--minutes", type=float, help="how long, instead of what is usual for each")
+    parser.add_argument("--clip", type=Path, help="what passes shows over and over")
     asked = parser.parse_args(arguments)
-    if unknown := sorted(set(asked.names) - set(_MEASURES)):
-        parser.error(f"there is no line {unknown[0]!r}; there are {', '.join(_MEASURES)}")
+    if unknown := sorted(set(asked.names) - set(_USUAL_MINUTES)):
+        parser.error(f"there is no line {unknown[0]!r}; there are {', '.join(_USUAL_MINUTES)}")
+    if "passes" in asked.names and not asked.clip:
+        parser.error("passes needs a --clip of some seconds")
+    measures: dict[str, Callable[[Path, float], list[Line]]] = {
+        "latency": latency,
+        "recovery": recovery,
+        "cameras": cameras,
+        "soak": soak,
+        "passes": partial(passes, file=asked.clip),
+    }
     print("| name | measure | wanted | seen |\n| --- | --- | --- | --- |")
-    for name in asked.names or [name for name in _MEASURES if name != "soak"]:
-        measure, usual = _MEASURES[name]
+    for name in asked.names or ["latency", "recovery", "cameras"]:
         with tempfile.TemporaryDirectory() as out:
-            for what, wanted, seen in measure(Path(out), asked.minutes or usual):
+            for what, wanted, seen in measures[name](Path(out), asked.minutes or _USUAL_MINUTES[name]):
                 print(f"| `{name}` | {what} | {wanted} | {seen} |", flush=True)
     return 0
 

@@ -111,7 +111,9 @@ def footage(path: Path, width_px: int, height_px: int, rate_hz: int, bit_rate: s
 
 
 @contextmanager
-def watching(out: Path, options: dict[str, Any], cameras: dict[str, str]) -> Iterator[Watch]:
+def watching(
+    out: Path, options: dict[str, Any], cameras: dict[str, str], files: Sequence[Path] = ()
+) -> Iterator[Watch]:
     """Start the program; it is stopped, and has written everything, when the block is left."""
     watch = Watch()
     command = [
@@ -119,6 +121,7 @@ def watching(out: Path, options: dict[str, Any], cameras: dict[str, str]) -> Ite
         str(_WORK),
         str(out),
         json.dumps(options),
+        json.dumps([str(file.resolve()) for file in files]),
         *(f"{name}={cameras[name]}" for name in cameras),
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

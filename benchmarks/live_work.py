@@ -1,6 +1,6 @@
 """The program that is measured on live streams: a run that tells how its cameras are doing.
 
-    python benchmarks/live_work.py OUT '{"for": "60s"}' NAME=URL…
+    python benchmarks/live_work.py OUT '{"for": "60s"}' '["FILE", …]' NAME=URL…
 
 It does what the command line does, and writes a line of JSON for every change of a camera, every clip, and every second
 what it holds. Times are monotonic, and so the same in every program on Linux.
@@ -20,6 +20,7 @@ import clipstream.job
 from clipstream import Outcome, Settings, run_job
 from clipstream.live import Cameras
 from clipstream.log import configure_logging
+from clipstream.media.inputs import Input
 from clipstream.media.live.address import LiveAddress, LiveInput
 from clipstream.media.slices import MediaNeeds
 from clipstream.results import Interval
@@ -84,16 +85,17 @@ class Telling:
 
     def finished(self, outcome: Outcome) -> None:
         """Tell what came of a stream."""
-        tell("finished", stream=outcome.stream, state=outcome.state, message=outcome.message)
+        duration_s = float(outcome.manifest.source.duration_s) if outcome.manifest else None
+        tell("finished", stream=outcome.stream, state=outcome.state, message=outcome.message, duration_s=duration_s)
 
 
-def main(out: str, options: str, *cameras: str) -> None:
+def main(out: str, options: str, files: str, *cameras: str) -> None:
     """Run until the time is up."""
     settings = Settings.from_mapping({"features": ["motion", "audio"], **json.loads(options), "out": out})
     configure_logging(settings)
     live = [LiveInput(name, LiveAddress.parse(url)) for name, _, url in (camera.partition("=") for camera in cameras)]
     vars(clipstream.job)["Cameras"] = Watched  # the one way to see what only the run knows
-    run_job([], settings, Telling(), live)
+    run_job([Input(Path(file).stem, Path(file)) for file in json.loads(files)], settings, Telling(), live)
 
 
 if __name__ == "__main__":
