@@ -112,6 +112,17 @@ def sent_video(server: RtspServer) -> list:  # type: ignore[type-arg]
     return [one for one in server.sent[-20:] if one.kind == "video"]
 
 
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="no /proc here to see other programs in")
+def test_the_list_of_processes_shows_no_password(tmp_path: Path) -> None:
+    with running(tmp_path, f"rtsp://me:{PASSWORD}@127.0.0.1:9/live") as process:
+        shown = Path(f"/proc/{process.pid}/cmdline")
+
+        wait_until(lambda: "rtsp://" in shown.read_text(), timeout_s=20)
+        wait_until(lambda: "w0rd" not in shown.read_text(), timeout_s=20)
+
+        assert "rtsp://127.0.0.1:9/live" in shown.read_text()
+
+
 def test_everything_is_kept_where_asked_and_secrets_are_nowhere(footage: Path, tmp_path: Path) -> None:
     out, kept = tmp_path / "out", tmp_path / "kept"
     with RtspServer(footage, speed=SPEED, user="me", password=PASSWORD) as server:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 
 from clipstream.cli.commands import commands
-from clipstream.cli.native import native_stderr_hidden, prepare_standard_streams
+from clipstream.cli.native import hide_secrets, native_stderr_hidden, prepare_standard_streams
 from clipstream.errors import ClipstreamError, InputError, UsageError
 
 __all__ = ["run_line"]
@@ -18,6 +18,8 @@ def run_line(arguments: Sequence[str]) -> int:
     """Run a command line; see `clipstream.cli.main`."""
     debug = "--debug" in arguments
     prepare_standard_streams()
+    if any("://" in argument for argument in arguments):
+        hide_secrets()
     with native_stderr_hidden(hide=not debug):
         try:
             status = commands.main(arguments, standalone_mode=False)

@@ -1,4 +1,4 @@
-"""The standard streams as the rest may rely on: there, able to take any text, and free of what libraries print."""
+"""What the system sees of the program: standard streams that can be relied on, and a title without secrets."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TextIO
 
-__all__ = ["native_stderr_hidden", "prepare_standard_streams"]
+__all__ = ["hide_secrets", "native_stderr_hidden", "prepare_standard_streams"]
 
 _STDERR = 2
 
@@ -24,6 +24,18 @@ def prepare_standard_streams() -> None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - for as long as the program
         elif isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def hide_secrets() -> None:
+    """Take users, passwords and parameters of addresses out of the command line that a list of processes shows."""
+    # Imported late: most command lines have no address.
+    from setproctitle import getproctitle, setproctitle  # noqa: PLC0415
+
+    from clipstream.media.live.address import scrub  # noqa: PLC0415
+
+    title = getproctitle()
+    if (shown := scrub(title)) != title:
+        setproctitle(shown)
 
 
 @contextmanager
