@@ -1,5 +1,7 @@
 """Scores: how far above usual, whatever the level, the scale or what is missing."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -52,6 +54,32 @@ def test_a_feature_without_weight_informs_and_does_not_count() -> None:
     with_it = score_rows(values, [MOTION, shots], usual_levels(values, [MOTION, shots]), "none", 0)
     without = score_rows(values[:, :1], [MOTION], usual_levels(values[:, :1], [MOTION]), "none", 0)
     assert np.array_equal(with_it.fused, without.fused)
+
+
+def scores_of(info: FeatureInfo, *columns: list[float]) -> list[float]:
+    values = table(*columns)
+    return list(score_rows(values, [info], usual_levels(values, [info]), "none", 0).fused)
+
+
+def test_of_alternatives_the_best_counts_however_many_there_are() -> None:
+    risen, still = [0.0] * 9 + [0.5], [0.0] * 10
+    alone = scores_of(replace(feature("prompts", 1.0, 1.0), alternatives=True), risen)
+    of_four = replace(feature("prompts", 1.0, 1.0, 1.0, 1.0, 1.0), alternatives=True)
+    assert scores_of(of_four, still, risen, still, [np.nan] * 10) == pytest.approx(alone)
+    assert scores_of(of_four, risen, risen, risen, risen) == pytest.approx(alone)
+
+
+def test_an_alternative_counts_by_its_weight_beside_the_heaviest() -> None:
+    risen, still = [0.0] * 9 + [0.5], [0.0] * 10
+    info = replace(feature("prompts", 1.0, 2.0, 1.0), alternatives=True)
+    assert scores_of(info, still, risen)[-1] == pytest.approx(scores_of(info, risen, still)[-1] / 2)
+
+
+def test_what_is_avoided_takes_as_it_rises_and_gives_nothing_as_it_falls() -> None:
+    info = replace(feature("prompts", 1.0, 1.0, -1.0), alternatives=True)
+    still = [0.0] * 9 + [0.5]
+    assert scores_of(info, still, still)[-1] == pytest.approx(0.0)
+    assert scores_of(info, [0.0] * 10, [0.0] * 9 + [-0.5])[-1] == pytest.approx(0.0)
 
 
 def test_what_stands_out_in_one_feature_alone_is_as_noticeable_as_in_all() -> None:

@@ -147,7 +147,8 @@ def _feature_scores(above: NDArray[np.float64], features: Sequence[FeatureInfo])
     for column, feature in enumerate(features):
         part = slice(first, first + len(feature.signals))
         weights = np.array([one.weight for one in feature.signals])
-        scores[:, column] = _weighted_mean(compressed[:, part] * np.sign(weights), np.abs(weights))
+        combined = _best_of if feature.alternatives else _weighted_mean
+        scores[:, column] = combined(compressed[:, part] * np.sign(weights), weights)
         first = part.stop
     return scores
 
@@ -189,12 +190,27 @@ def best_half_means(scores: NDArray[np.float64], length: int) -> NDArray[np.floa
 
 
 def _weighted_mean(columns: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the mean of the columns, (T,), NaN where all are missing.
+    """Return the mean of the columns by the size of their weights, (T,), NaN where all are missing.
 
     A number that the stream has elsewhere counts as usual, 0, where it is missing: the others would stand for it too,
     and a body half seen would outdo one that is seen whole.
     """
-    present = ~np.isnan(columns) & (weights > 0)
-    total = weights[present.any(axis=0)].sum()
-    sums = (np.where(present, columns, 0.0) * weights).sum(axis=1)
+    shares = np.abs(weights)
+    present = ~np.isnan(columns) & (shares > 0)
+    total = shares[present.any(axis=0)].sum()
+    sums = (np.where(present, columns, 0.0) * shares).sum(axis=1)
     return np.asarray(np.where(present.any(axis=1), sums / (total or 1.0), np.nan))
+
+
+def _best_of(columns: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what the best column gives by its weight, less what the worst of those below zero takes, (T,).
+
+    Weights count beside the largest; NaN where all are missing. One that takes as it rises gives nothing as it falls.
+    """
+    shares = np.abs(weights) / (np.abs(weights).max(initial=0.0) or 1.0)
+    present = ~np.isnan(columns) & (shares > 0)
+    scaled = np.where(present, columns * shares, -np.inf)
+    wanted = scaled[:, weights > 0].max(axis=1, initial=-np.inf)
+    avoided = np.where(present & (weights < 0), columns * shares, 0.0).min(axis=1, initial=0.0)
+    best = np.where(np.isfinite(wanted), wanted, 0.0) + avoided
+    return np.asarray(np.where(present.any(axis=1), best, np.nan))

@@ -64,12 +64,14 @@ class FeatureInfo:
         weight: Its share in this run.
         signals: Its numbers.
         about: The model that it sees by, if it has said so in an attribute `about`; with another, its results differ.
+        alternatives: One signal is enough: the highest counts, and not the mean of all. An attribute of a feature, too.
     """
 
     name: str
     weight: float
     signals: tuple[Signal, ...]
     about: str = ""
+    alternatives: bool = False
 
 
 class Feature(Protocol):

@@ -14,9 +14,8 @@ from clipstream.settings import Settings
 
 __all__ = ["create"]
 
-# Of the probability. The score is the mean over the prompts: this is so small that one of four still lifts a window
-# over the default floor when it alone rises by 0.6.
-_NOTICEABLE = 0.02
+_NOTICEABLE = 0.05
+"""Of the probability: a prompt lifts a window over the default floor when it rises by a tenth."""
 
 
 def create(settings: Settings) -> Feature | None:
@@ -40,6 +39,7 @@ class _Prompts:
     name = "prompts"
     weight = 1.0
     outweighs = True  # all others together: it was asked for
+    alternatives = True  # who looks for goals and for cheers does not look for both at once
 
     def __init__(self, vectors: Vectors, settings: Settings) -> None:
         wanted = (*settings.prompt, *settings.avoid)

@@ -81,7 +81,13 @@ def select_features(settings: Settings) -> Selection:
             features += [] if feature is None else [feature]
     weights = _weights(features, settings)
     infos = tuple(
-        FeatureInfo(feature.name, weights[feature.name], feature.signals, getattr(feature, "about", ""))
+        FeatureInfo(
+            feature.name,
+            weights[feature.name],
+            feature.signals,
+            getattr(feature, "about", ""),
+            getattr(feature, "alternatives", False),
+        )
         for feature in features
     )
     if not any(info.weight for info in infos):
