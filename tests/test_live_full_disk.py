@@ -7,12 +7,15 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 from live_runs import RATE_HZ, SPEED, LiveRun, assert_nothing_lost, make_footage, numbers_in
 from structlog.testing import capture_logs
 
+from clipstream.media.live.recorder import Recorder
 from clipstream.report.manifest import read_manifest
 from clipstream.testing import RtspServer, wait_until
 
@@ -88,14 +91,22 @@ def test_a_run_goes_on_without_a_free_byte_and_loses_only_what_it_could_not_reco
 
 
 def test_clips_whose_folder_cannot_be_written_for_a_while_are_written_when_it_can(
-    server: RtspServer, tmp_path: Path
+    server: RtspServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    keep_s = 4
+
+    def short(folder: Path, **options: Any) -> Recorder:
+        return Recorder(folder, **(options | {"keep_s": Fraction(keep_s)}))
+
+    monkeypatch.setattr("clipstream.live.cameras.Recorder", short)
     with capture_logs() as logs, LiveRun(tmp_path, {"cam": server.url}) as run:
         run.more_clips(1)
         clips = tmp_path / "cam" / "clips"
         clips.rename(tmp_path / "away")
         clips.touch()
         wait_until(lambda: any(log["event"] == "output_waits" for log in logs), 10)
+        wanted = len(run.seen["cam"]) + 2 * keep_s * RATE_HZ
+        wait_until(lambda: len(run.seen["cam"]) >= wanted, 10)
         clips.unlink()
         (tmp_path / "away").rename(clips)
         run.more_clips(2)

@@ -37,7 +37,7 @@ class OutputQueue(ABC):
     def __init__(self, context: OutputContext, stream: str, *, patient: bool = False) -> None:
         self._context, self._stream = context, stream
         self._patient = patient
-        self._waits = False
+        self._waiting: set[int] = set()
         self._pause_s = self._again_s = 0.0
         self._changed = Condition()
         self._pending: list[Interval | StreamSummary] = []
@@ -46,7 +46,7 @@ class OutputQueue(ABC):
 
     def add(self, item: Interval | StreamSummary) -> None:
         """Take a highlight to cut, or the summary that ends the stream. Returns at once."""
-        number = item.number if isinstance(item, Interval) else _SUMMARY
+        number = _number(item)
         with self._changed:
             if number in self._known:
                 return
@@ -87,9 +87,9 @@ class OutputQueue(ABC):
 
     def _work_off(self) -> None:
         while (item := self._next()) is not None:
-            patient = self._patient
+            patient, works = self._patient, False
             try:
-                self._settle(item, patient=patient)
+                works = self._settle(item, patient=patient)
             except StoppedError:
                 continue  # it stays pending, and there is no next
             except OutputError as error:
@@ -97,9 +97,10 @@ class OutputQueue(ABC):
                     self._put_off(item, error)
                     continue
                 _log.error("output_failed", stream=self._stream, error=str(error))
-            self._settled(item)
+            self._take_out(item, works=works)
 
-    def _settle(self, item: Interval | StreamSummary, *, patient: bool) -> None:
+    def _settle(self, item: Interval | StreamSummary, *, patient: bool) -> bool:
+        """Write an item or take note of its failure; say whether writing works."""
         try:
             if isinstance(item, Interval):
                 self._cut(item)
@@ -108,16 +109,20 @@ class OutputQueue(ABC):
         except StoppedError:
             raise
         except Exception as error:
-            if patient and isinstance(error, OutputError):
+            unwritable = isinstance(error, OutputError)
+            if patient and unwritable:
                 raise
             self._failed(item, error)  # one stream's output must not end the others' run
+            return not unwritable
+        return True
 
-    def _settled(self, item: Interval | StreamSummary) -> None:
+    def _take_out(self, item: Interval | StreamSummary, *, works: bool) -> None:
         with self._changed:
             self._pending.remove(item)
             self._pause_s = 0.0
-            goes_on = self._waits and self._patient and not self._pending
-            self._waits = self._waits and not goes_on
+            waited = _number(item) in self._waiting
+            self._waiting.discard(_number(item))
+            goes_on = waited and works and not self._waiting
         if goes_on:
             _log.info("output_goes_on", stream=self._stream)
 
@@ -128,8 +133,8 @@ class OutputQueue(ABC):
             self._pending.remove(item)
             ends = bool(self._pending) and isinstance(self._pending[-1], StreamSummary)
             self._pending.insert(len(self._pending) - ends, item)
-            log = _log.debug if self._waits else _log.error
-            self._waits = True
+            log = _log.debug if self._waiting else _log.error
+            self._waiting.add(_number(item))
         log("output_waits", stream=self._stream, error=str(error), next="it is tried again.")
 
     def _next(self) -> Interval | StreamSummary | None:
@@ -158,3 +163,7 @@ class OutputQueue(ABC):
         Raises:
             OutputError: Not even that can be written; see `patient`.
         """
+
+
+def _number(item: Interval | StreamSummary) -> int:
+    return item.number if isinstance(item, Interval) else _SUMMARY
