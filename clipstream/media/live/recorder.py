@@ -1,6 +1,7 @@
 """The writing side of a recording: packets as they come, in segments cut at keyframes, the oldest of which go."""
 
 import errno
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -306,7 +307,8 @@ class Recorder:
         if self._failing:
             self._salvage()
         if lacking > 0:
-            raise OSError(errno.ENOSPC, "the disk is all but full")
+            needed_mb = math.ceil(lacking / 1_000_000)
+            raise OSError(errno.ENOSPC, f"the disk is all but full: {needed_mb} MB more have to be free")
 
     def _prune(self, now_s: Fraction, lacking: int) -> int:
         """Let go of segments that are too old or too many, or lie where others lack room; return how much still is."""
