@@ -152,6 +152,22 @@ def frames_in(path: Path) -> int:
         return sum(1 for packet in container.demux(video=0) if packet.size)
 
 
+def test_what_waits_to_be_kept_gives_way_to_what_clips_may_need(clip: Path, tmp_path: Path, disk: Disk) -> None:
+    with Recorder(tmp_path / "measured", LONG_S, MUCH) as recorder:
+        play(recorder, clip)
+    whole = disk.size - disk.free
+    disk.others = 9_000_000 - whole - whole // 2
+    with (
+        capture_logs() as logs,
+        Recorder(tmp_path / "cam", LONG_S, MUCH, keep_everything=tmp_path / "kept") as recorder,
+    ):
+        play(recorder, clip)
+        assert events(logs) == ["recording shortened"]
+        assert recorder.lost_packets == 0
+        disk.others = 0
+    assert [log for log in logs if log["event"] == "recording kept again" and log["lost_segments"]]
+
+
 @dataclass
 class Kept:
     """What keeps everything, on a disk that has no room at first.
@@ -160,21 +176,19 @@ class Kept:
         keeper: It.
         segments: 20 seconds of a recording.
         folder: Where the files go.
-        tried: Set whenever it has tried.
+        let_go: Set when it lets go of what it held, as it has tried.
     """
 
     keeper: Keeper
     segments: list[Segment]
     folder: Path
-    tried: Event
+    let_go: Event
 
     def take(self, segments: list[Segment]) -> None:
-        """Hand over some segments, and wait until it was tried to make a file of them."""
-        self.tried.clear()
+        """Hand over some segments to be made a file."""
         for segment in segments:
             self.keeper.take(segment)
         self.keeper.flush()
-        assert self.tried.wait(10)
 
     def frames(self) -> list[int]:
         """Return how many frames each file has."""
@@ -191,17 +205,19 @@ def kept(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
         play(recorder, clip, until_s=Fraction(20))
     answers = chain([1], repeat(0))
     monkeypatch.setattr("clipstream.media.live.keeping.lacking_bytes", lambda *_: next(answers))
-    tried = Event()
-    keeper = Keeper(tmp_path / "kept", lambda _: tried.set)
-    yield Kept(keeper, segments_in(tmp_path / "cam"), tmp_path / "kept", tried)
+    let_go = Event()
+    keeper = Keeper(tmp_path / "kept", lambda _: let_go.set)
+    yield Kept(keeper, segments_in(tmp_path / "cam"), tmp_path / "kept", let_go)
     keeper.close()
 
 
 def test_what_there_was_no_room_to_keep_is_kept_with_what_comes_next(kept: Kept) -> None:
     with capture_logs() as logs:
         kept.take(kept.segments[:2])
+        assert kept.let_go.wait(10)
         assert kept.frames() == []
         kept.take(kept.segments[2:])
+        kept.keeper.close()
     assert kept.frames() == [4 * 8, 16 * 8]
     assert events(logs) == ["recording not kept", "recording kept again"]
     assert logs[1]["lost_segments"] == 0
@@ -210,7 +226,9 @@ def test_what_there_was_no_room_to_keep_is_kept_with_what_comes_next(kept: Kept)
 def test_of_what_waits_for_room_to_be_kept_only_that_is_lost_which_is_gone(kept: Kept) -> None:
     with capture_logs() as logs:
         kept.take(kept.segments[:2])
+        assert kept.let_go.wait(10)
         kept.segments[0].path.unlink()
         kept.take(kept.segments[2:])
+        kept.keeper.close()
     assert kept.frames() == [2 * 8, 16 * 8]
     assert logs[1]["lost_segments"] == 1

@@ -304,6 +304,9 @@ class Recorder:
             OSError: The disk is full, even so.
         """
         lacking = self._prune(now_s, lacking_bytes(self._folder, resuming=self._failing))
+        if lacking > 0 and self._keeper:
+            self._keeper.let_go()
+            lacking = self._prune(now_s, lacking)
         if self._failing:
             self._salvage()
         if lacking > 0:
