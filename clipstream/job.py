@@ -33,7 +33,7 @@ from clipstream.report.manifest import MANIFEST_NAME, Manifest, read_manifest
 from clipstream.results import Interval
 from clipstream.saving import JOURNALS
 from clipstream.settings import Settings
-from clipstream.stopping import stop_on_signals, why_broken
+from clipstream.stopping import is_out_of_room, stop_on_signals, why_broken
 from clipstream.telling import Telling
 from clipstream.timing import slice_start
 
@@ -269,7 +269,7 @@ class _Job:
             cameras.close()
         silent = self._settle(todo, failure, stopped=stop.is_set(), resumed=resumed)
         self._forget_records_of_finished(ready)
-        if not stop.is_set() or (failure is not None and resumed):
+        if not stop.is_set() or (failure is not None and resumed and not is_out_of_room(failure)):
             # What made a run fail twice may be what was saved of it: the next begins from the beginning.
             shutil.rmtree(job, ignore_errors=True)
         return silent

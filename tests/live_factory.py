@@ -14,7 +14,10 @@ from clipstream.media.live.recorder import Recorder
 from clipstream.media.live.segments import Segment, segment_paths, stored
 from clipstream.media.probe import media_origin, open_media
 
-__all__ = ["made_up", "packet_records", "play", "segments_in"]
+__all__ = ["FRAME", "made_up", "packet_records", "play", "record", "segments_in"]
+
+FRAME = 3_000
+"""Ticks of 1/90,000 s in a frame of 1/30 s."""
 
 
 def play(
@@ -49,6 +52,13 @@ def made_up(
     assert base is not None
     packet.duration, packet.is_keyframe = round(Fraction(1, 30) / base), keyframe
     return packet
+
+
+def record(recorder: Recorder, camera: av.container.InputContainer, seconds: range, size: int = 100) -> None:
+    """Record a keyframe and 29 frames for each second."""
+    for second in seconds:
+        for n in range(30):
+            recorder.write(made_up(camera, (30 * second + n) * FRAME, keyframe=n == 0, size=size))
 
 
 def packet_records(folder: Path) -> Iterator[Record]:

@@ -243,6 +243,25 @@ def test_a_run_that_breaks_again_begins_from_the_beginning_the_third_time(
     assert saved == [False, True, False]
 
 
+@pytest.mark.parametrize(
+    "error", [FULL, OutputError("out: cannot be written (No space left on device): free some space.")]
+)
+def test_what_was_saved_is_kept_for_as_long_as_there_is_no_room(
+    error: Exception, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved: list[bool] = []
+
+    def broken(*_: object, store: Path, **__: object) -> None:
+        saved.append(store.is_dir())
+        store.mkdir(exist_ok=True)
+        raise RuntimeError("as Bytewax wraps it") from error
+
+    monkeypatch.setattr(dataflow_run, "run_flow", broken)
+    for _ in range(3):
+        run(tmp_path, scene)
+    assert saved == [False, True, True]
+
+
 @pytest.mark.slow
 def test_two_runs_do_not_write_the_same_stream_at_a_time(scene: Path, tmp_path: Path) -> None:
     state = tmp_path / "out" / ".clipstream"

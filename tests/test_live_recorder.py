@@ -13,7 +13,7 @@ import av.container
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from live_factory import made_up, packet_records, segments_in
+from live_factory import FRAME, made_up, packet_records, record, segments_in
 from structlog.testing import capture_logs
 
 from clipstream.errors import OutputError
@@ -24,8 +24,6 @@ from clipstream.media.probe import open_media
 from clipstream.testing.media import Sound, Video, even_times, make_clip
 
 LONG_S, MUCH = Fraction(10_000), 10**10
-FRAME = 3_000
-"""Ticks of 1/90,000 s in a frame of 1/30 s."""
 
 
 @pytest.fixture(scope="module")
@@ -38,13 +36,6 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def camera(clip: Path) -> Iterator[av.container.InputContainer]:
     with open_media(clip) as container:
         yield container
-
-
-def record(recorder: Recorder, camera: av.container.InputContainer, seconds: range, size: int = 100) -> None:
-    """Record a keyframe and 29 frames for each second."""
-    for second in seconds:
-        for n in range(30):
-            recorder.write(made_up(camera, (30 * second + n) * FRAME, keyframe=n == 0, size=size))
 
 
 def starts_s(folder: Path) -> list[Fraction]:

@@ -117,6 +117,7 @@ class _OutputPartition(StatefulSinkPartition[_Found, tuple[_Found, ...]]):
             self._output.add(item)
 
     def snapshot(self) -> tuple[_Found, ...]:
+        self._output.go_on()
         return self._output.pending()
 
     def close(self) -> None:

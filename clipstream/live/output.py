@@ -12,7 +12,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from clipstream.errors import StoppedError
+from clipstream.errors import OutputError, StoppedError
 from clipstream.features.base import FeatureInfo
 from clipstream.live.cameras import Cameras
 from clipstream.log import traceback_of
@@ -61,8 +61,8 @@ class LiveOutput(OutputQueue):
     """
 
     def __init__(self, context: OutputContext, stream: str, cameras: Cameras, features: Sequence[FeatureInfo]) -> None:
-        super().__init__(context)
-        self._stream, self._cameras, self._features = stream, cameras, tuple(features)
+        super().__init__(context, stream, patient=True)
+        self._cameras, self._features = cameras, tuple(features)
         self._folder = context.out / stream
         self._address = str(cameras.inputs[stream].address)
         self._recording = Recording(cameras.recording(stream))
@@ -80,8 +80,10 @@ class LiveOutput(OutputQueue):
         """Wait until everything is written, or given up because the run was stopped; the manifest says which."""
         super().close()
         if not self._ended:
-            with writing(self._folder):
+            try:
                 self._write(replace(self._manifest, status="stopped"))
+            except OutputError as error:
+                _log.warning("output_failed", stream=self._stream, error=str(error))
 
     def _cut(self, interval: Interval) -> None:
         known = next((one for one in self._manifest.highlights if _same(one, interval)), None)
@@ -120,15 +122,15 @@ class LiveOutput(OutputQueue):
 
     def _failed(self, item: Interval | StreamSummary, error: Exception) -> None:
         message = in_words(error)
-        _log.warning("output_failed", stream=self._stream, error=message)
-        _log.debug("output_failure", stream=self._stream, exc_info=traceback_of(error))
         if isinstance(item, Interval):
-            self._cameras.release(self._stream, item.number)
             self._append(item, describe_highlight(item, None, message))
+            self._cameras.release(self._stream, item.number)
         else:
             self._ended = True
             failed = replace(self._manifest, status="failed", error=message)
             tell(self._context.stream_written, self._stream, failed)
+        _log.warning("output_failed", stream=self._stream, error=message)
+        _log.debug("output_failure", stream=self._stream, exc_info=traceback_of(error))
 
     def _begun(self) -> Manifest:
         """Return the manifest of what the stream has given so far, in this run and in those before."""
@@ -186,8 +188,9 @@ class LiveOutput(OutputQueue):
         numbered = replace(highlight, number=max((one.number for one in others), default=0) + 1)
         duration_s = max(numbered.end_s, self._manifest.source.duration_s)
         source = replace(self._manifest.source, duration_s=duration_s)
-        self._manifest = replace(self._manifest, source=source, highlights=(*others, numbered))
-        self._write(self._manifest)
+        manifest = replace(self._manifest, source=source, highlights=(*others, numbered))
+        self._write(manifest)
+        self._manifest = manifest  # now: what could not be written is done again
         return numbered
 
     def _write(self, manifest: Manifest) -> None:

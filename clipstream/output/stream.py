@@ -63,8 +63,8 @@ class StreamOutput(OutputQueue):
     """
 
     def __init__(self, context: OutputContext, item: Input, source_fingerprint: str) -> None:
-        super().__init__(context)
-        self._item, self._stream, self._source = item, item.stream, item.path
+        super().__init__(context, item.stream)
+        self._item, self._source = item, item.path
         self._folder = context.out / item.stream
         self._records = context.out / STATE_FOLDER / CLIP_RECORDS / item.stream
         self._media: MediaInfo | None = None

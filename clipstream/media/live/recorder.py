@@ -1,5 +1,7 @@
 """The writing side of a recording: packets as they come, in segments cut at keyframes, the oldest of which go."""
 
+import errno
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,6 +18,7 @@ from av.packet import Packet
 from clipstream.errors import OutputError
 from clipstream.media.live.keeping import Keeper
 from clipstream.media.live.packet_file import HEADER, TEMPLATE, PacketWriter
+from clipstream.media.live.room import lacking_bytes
 from clipstream.media.live.segments import (
     Extent,
     Header,
@@ -101,7 +104,7 @@ class Recorder:
         self._open: _Open | None = None
         self._reached: tuple[int | None, ...] = ()
         self._ended: int | None = None
-        self._failing = self._started = False
+        self._failing = self._started = self._shortened = False
         self._lost = 0
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -219,9 +222,11 @@ class Recorder:
             self._reached, self._ended = before.extent.reached, before.extent.ended
         # The next is there before the last is finished: to those who look, the run never seems to be over in between.
         try:
-            self._prune(now_s)
+            self._make_room(now_s)
             self._start(run, now_s)
         except OSError as error:
+            self._finish(before)
+            self._open = None
             self._fail(error)
         else:
             self._finish(before)
@@ -292,30 +297,59 @@ class Recorder:
             self._run = replace(self._run, number=self._runs)
             self._forget(self._run)
 
-    def _prune(self, now_s: Fraction) -> None:
-        """Let go of the oldest segments that are too old or too many, and finish those that a full disk left."""
+    def _make_room(self, now_s: Fraction) -> None:
+        """Let go of the oldest segments as the limits and the disk ask for it; finish those that a full disk left.
+
+        Raises:
+            OSError: The disk is full, even so.
+        """
+        lacking = self._prune(now_s, lacking_bytes(self._folder, resuming=self._failing))
+        if lacking > 0 and self._keeper:
+            self._keeper.let_go()
+            lacking = self._prune(now_s, lacking)
+        if self._failing:
+            self._salvage()
+        if lacking > 0:
+            needed_mb = math.ceil(lacking / 1_000_000)
+            raise OSError(errno.ENOSPC, f"the disk is all but full: {needed_mb} MB more have to be free")
+
+    def _prune(self, now_s: Fraction, lacking: int) -> int:
+        """Let go of segments that are too old or too many, or lie where others lack room; return how much still is."""
+        was_lacking = lacking > 0
+        due = early = 0
         with self._lock:
             held_s = min(self._holds, default=None)
             total = sum(segment.size for segment in self._segments) + (self._open.writer.size if self._open else 0)
             while self._segments:
                 oldest = self._segments[0]
-                if oldest.end_s > now_s - self._keep_s and total <= self._keep_bytes:
+                is_due = oldest.end_s <= now_s - self._keep_s or total > self._keep_bytes
+                if not is_due and lacking <= 0:
                     break
                 if held_s is not None and oldest.end_s > held_s - NEEDED_BEFORE_S:
                     break
                 oldest.path.unlink(missing_ok=True)
                 total -= oldest.size
+                lacking -= oldest.size
                 del self._segments[0]
-        if self._failing:
-            for number, path, is_finished in segment_paths(self._folder):
-                if not is_finished:
-                    try:
-                        segment = salvage(self._folder, path, number)
-                    except OSError:
-                        return
-                    if segment:
-                        self._add(segment)
-            self._segments.sort(key=lambda segment: segment.number)
+                due, early = due + is_due, early + (not is_due)
+        if early and not self._shortened:
+            _log.warning("recording shortened", folder=self._folder.name, reason="the disk is all but full; make room.")
+            self._shortened = True
+        elif due and self._shortened and not was_lacking:
+            _log.info("recording at full length", folder=self._folder.name)
+            self._shortened = False
+        return lacking
+
+    def _salvage(self) -> None:
+        for number, path, is_finished in segment_paths(self._folder):
+            if not is_finished:
+                try:
+                    segment = salvage(self._folder, path, number)
+                except OSError:
+                    break
+                if segment:
+                    self._add(segment)
+        self._segments.sort(key=lambda segment: segment.number)
 
 
 def _take_stock(folder: Path) -> list[Segment]:

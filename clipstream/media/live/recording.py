@@ -129,7 +129,7 @@ class Recording:
         if best is None or share_s(best) <= 0:
             raise CutError(
                 f"{self.folder.name}: nothing is recorded between {float(start_s):.3f} s and {float(end_s):.3f} s; "
-                "keep more of it."
+                "keep more of it, and see that its disk has room."
             )
         span, segments = best
         first = max(
