@@ -22,17 +22,9 @@ from clipstream.media.slices import StreamEnd
 from clipstream.media.thumbnails import thumbnail_jpeg
 from clipstream.output.context import OutputContext, in_words, tell
 from clipstream.output.queue import OutputQueue
+from clipstream.report.description import describe, describe_highlight, reason_sentence
 from clipstream.report.files import writing
-from clipstream.report.manifest import (
-    Highlight,
-    Manifest,
-    Source,
-    describe,
-    describe_highlight,
-    read_manifest,
-    reason_sentence,
-    write_manifest,
-)
+from clipstream.report.manifest import Highlight, Manifest, Source, read_manifest, write_manifest
 from clipstream.report.page import write_report
 from clipstream.report.tables import write_features, write_highlights, write_scores
 from clipstream.results import Interval, StreamSummary

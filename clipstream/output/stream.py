@@ -25,17 +25,9 @@ from clipstream.media.thumbnails import thumbnail_jpeg
 from clipstream.output.context import OutputContext, in_words, printable, tell
 from clipstream.output.queue import OutputQueue
 from clipstream.output.records import CLIP_RECORDS, read_record, write_record
+from clipstream.report.description import describe, reason_sentence, seconds
 from clipstream.report.files import writing
-from clipstream.report.manifest import (
-    Manifest,
-    Reel,
-    Source,
-    describe,
-    read_manifest,
-    reason_sentence,
-    seconds,
-    write_manifest,
-)
+from clipstream.report.manifest import Manifest, Reel, Source, read_manifest, write_manifest
 from clipstream.report.page import REPORT_NAME, write_report
 from clipstream.report.tables import TABLE_NAMES, write_features, write_highlights, write_scores
 from clipstream.results import Interval, StreamSummary
