@@ -1,8 +1,8 @@
 """The manifest: what was found in one stream, with which settings, and why. `docs/manifest.md` documents each field."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
@@ -23,6 +23,7 @@ __all__ = [
     "Source",
     "UsedFeature",
     "UsedSignal",
+    "encode_highlight",
     "parse_manifest",
     "read_manifest",
     "write_manifest",
@@ -212,18 +213,40 @@ class Manifest:
         return tuple(filter(None, (*(one.clip for one in self.highlights), reel, *self.saved)))
 
 
-def write_manifest(folder: Path, manifest: Manifest) -> Path:
+def encode_highlight(one: Highlight) -> str:
+    """Return a highlight as the manifest has it: a line of JSON."""
+    return json.dumps(to_json(one), ensure_ascii=False, allow_nan=False)
+
+
+def write_manifest(
+    folder: Path, manifest: Manifest, *, lines: Iterable[str] | None = None, durable: bool = False
+) -> Path:
     """Write `manifest.json` into the stream's folder and return its path.
+
+    Args:
+        folder: The stream's folder.
+        manifest: What to write.
+        lines: Instead of its highlights, as `encode_highlight` gave them before.
+        durable: Whether it has to survive a power cut, because it cannot be made again.
 
     Raises:
         OutputError: It cannot be written.
     """
     path = folder / MANIFEST_NAME
+    lines = map(encode_highlight, manifest.highlights) if lines is None else lines
+    with write_atomically(path, durable=durable) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.writelines(_parts(replace(manifest, highlights=()), lines))
+    return path
+
+
+def _parts(manifest: Manifest, lines: Iterable[str]) -> Iterator[str]:
     document = to_json(manifest)
     text = json.dumps({"schema": document.pop("schema"), **document}, ensure_ascii=False, allow_nan=False, indent=2)
-    with write_atomically(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
-    return path
+    before, here, after = text.partition('\n  "highlights": [')  # no text in it has a line break of its own
+    yield before + here
+    for place, line in enumerate(lines):
+        yield f"{',' if place else ''}\n    {line}"
+    yield f"\n  {after}\n"
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -241,15 +264,18 @@ def parse_manifest(text: str) -> Manifest:
         InputError: The text is no JSON, of another schema, or has a field that is missing or of a wrong type.
     """
     try:
-        document = json.loads(text, parse_float=Decimal, parse_constant=_refuse)
-        manifest = from_json(Manifest, document)
+        return _parsed(text)
     except (ValueError, RecursionError, ArithmeticError) as error:
         raise InputError(f"no clipstream manifest ({error}): run the input again with --force.") from error
+
+
+def _parsed(text: str) -> Manifest:
+    manifest = from_json(Manifest, json.loads(text, parse_float=Decimal, parse_constant=_refuse))
     if manifest.schema != SCHEMA:
-        raise InputError(f"the manifest's schema is {manifest.schema!r}, known is {SCHEMA!r}: run the input again.")
+        raise ValueError(f"its schema is {manifest.schema!r}, known is {SCHEMA!r}")
     for name in manifest.files:
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise InputError(f"the manifest names {name!r}, outside its own folder: run the input again.")
+            raise ValueError(f"it names {name!r}, outside its own folder")
     return manifest
 
 
