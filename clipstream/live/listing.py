@@ -1,10 +1,9 @@
 """The list of a live stream's highlights, which grows for weeks: in memory and in the two files that hold it."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
-from typing import Literal
 
 import structlog
 
@@ -18,11 +17,8 @@ from clipstream.report.manifest import (
     write_manifest,
 )
 from clipstream.report.tables import highlight_row, write_rows
-from clipstream.results import Interval
 
 __all__ = ["Listing", "earlier_manifest"]
-
-_Span = tuple[Decimal, Decimal]
 
 _log = structlog.get_logger()
 
@@ -53,44 +49,41 @@ class Listing:
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self._folder = folder
         self._head = replace(manifest, highlights=())
-        self._listed = {_span(one): _Listed.of(one) for one in manifest.highlights}
+        self._listed = list(map(_Listed.of, manifest.highlights))
 
     @property
-    def manifest(self) -> Manifest:
-        """The manifest as it is now."""
-        return replace(self._head, highlights=tuple(one.highlight for one in self._listed.values()))
+    def highlights(self) -> tuple[Highlight, ...]:
+        """What is listed, in the order of numbers."""
+        return tuple(one.highlight for one in self._listed)
 
-    def find(self, interval: Interval) -> Highlight | None:
-        """Return the highlight of this very span, if it is listed."""
-        listed = self._listed.get((Decimal(interval.start_ms).scaleb(-3), Decimal(interval.end_ms).scaleb(-3)))
-        return listed.highlight if listed else None
-
-    def add(self, highlight: Highlight) -> Highlight:
-        """List a highlight, in place of one of the same span, and return it with its number.
+    def add(self, highlight: Highlight, instead_of: Highlight | None = None) -> Highlight:
+        """List a highlight in both files, perhaps in place of one of `highlights`; return it with the next number.
 
         Raises:
-            OutputError: The files cannot be written; it is listed all the same, and they are with the next.
+            OutputError: A file cannot be written; then it is not listed.
         """
-        self._listed.pop(_span(highlight), None)
-        last = next(reversed(self._listed.values()), None)
-        numbered = replace(highlight, number=last.highlight.number + 1 if last else 1)
-        self._listed[_span(numbered)] = _Listed.of(numbered)
+        listed = [one for one in self._listed if one.highlight is not instead_of]
+        number = max((one.highlight.number for one in listed), default=0) + 1
+        numbered = replace(highlight, number=number)
+        listed.append(_Listed.of(numbered))
         source = self._head.source
         source = replace(source, duration_s=max(numbered.end_s, source.duration_s))
-        self._head = replace(self._head, source=source)
-        self.write()
+        head = replace(self._head, source=source)
+        self._write(head, listed)
+        self._head, self._listed = head, listed
         return numbered
 
-    def write(self, status: Literal["running", "stopped"] = "running") -> None:
-        """Write both files.
+    def stop(self) -> None:
+        """Say in the manifest that the stream was stopped.
 
         Raises:
-            OutputError: One cannot be written.
+            OutputError: A file cannot be written.
         """
-        listed = self._listed.values()
+        self._write(replace(self._head, status="stopped"), self._listed)
+
+    def _write(self, head: Manifest, listed: Collection[_Listed]) -> None:
         write_rows(self._folder, (one.row for one in listed))
-        manifest = replace(self._head, status=status)
-        write_manifest(self._folder, manifest, lines=(one.line for one in listed), durable=True)
+        write_manifest(self._folder, head, lines=(one.line for one in listed), durable=True)
 
 
 def earlier_manifest(folder: Path) -> Manifest | None:
@@ -113,7 +106,3 @@ def earlier_manifest(folder: Path) -> Manifest | None:
             path.rename(aside)
         _log.warning("manifest_damaged", stream=folder.name, kept_as=aside.name, why=str(error.__cause__ or error))
         return None
-
-
-def _span(one: Highlight) -> _Span:
-    return one.start_s, one.end_s

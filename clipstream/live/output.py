@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from fractions import Fraction
 from threading import Event
 
@@ -72,16 +73,16 @@ class LiveOutput(OutputQueue):
         """Wait until everything is written, or given up because the run was stopped; the manifest says which."""
         super().close()
         if not self._ended:
-            self._listing.write("stopped")
+            self._listing.stop()
 
     def _cut(self, interval: Interval) -> None:
-        known = self._listing.find(interval)
+        known = next((one for one in self._listing.highlights if _same(one, interval)), None)
         if known is None or known.clip is None:
             self._await(interval)
             result = self._cutter.cut(self._spec(interval), self._context.stopped)
             highlight = describe_highlight(interval, result)
             make_durable(result.path)  # before it is listed, and so never cut again
-            known = self._listing.add(replace(highlight, date=_iso(self._date(interval.start_ms))))
+            known = self._append(interval, replace(highlight, date=_iso(self._date(interval.start_ms))))
         # Told again after a crash, which may have come before it was told: who listens knows what it was told already.
         numbered = replace(interval, number=known.number)
         tell(self._context.clip_written, self._stream, numbered, self._folder / str(known.clip))
@@ -112,7 +113,7 @@ class LiveOutput(OutputQueue):
         _log.debug("output_failure", stream=self._stream, exc_info=traceback_of(error))
         if isinstance(item, Interval):
             self._cameras.release(self._stream, item.number)
-            self._listing.add(describe_highlight(item, None, message))
+            self._append(item, describe_highlight(item, None, message))
         else:
             self._ended = True
             failed = replace(self._whole(item), status="failed", error=message)
@@ -120,7 +121,7 @@ class LiveOutput(OutputQueue):
 
     def _whole(self, summary: StreamSummary) -> Manifest:
         """Return the manifest of the stream that has ended, the highlights ranked."""
-        found = self._listing.manifest.highlights
+        found = self._listing.highlights
         best = sorted(found, key=lambda one: (-one.score, -one.peak_score, one.start_s))
         ranks = {one.number: rank for rank, one in enumerate(best, start=1)}
         error = summary.end.problem if not summary.end.frames and summary.end.problem else None
@@ -178,10 +179,18 @@ class LiveOutput(OutputQueue):
     def _date(self, time_ms: int) -> datetime:
         return datetime.fromtimestamp(self._cameras.began_unix_s(self._stream), UTC) + timedelta(milliseconds=time_ms)
 
+    def _append(self, interval: Interval, highlight: Highlight) -> Highlight:
+        other = next((one for one in self._listing.highlights if _same(one, interval)), None)
+        return self._listing.add(highlight, instead_of=other)
+
     def _thumbnail(self, one: Highlight) -> bytes | None:
         if one.clip is None or one.clip_start_s is None:
             return None
         return thumbnail_jpeg(self._folder / one.clip, max(Fraction(one.peak_s - one.clip_start_s), Fraction(0)))
+
+
+def _same(one: Highlight, interval: Interval) -> bool:
+    return (one.start_s, one.end_s) == (Decimal(interval.start_ms).scaleb(-3), Decimal(interval.end_ms).scaleb(-3))
 
 
 def _iso(date: datetime) -> str:
