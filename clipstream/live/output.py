@@ -54,8 +54,8 @@ class LiveOutput(OutputQueue):
     """
 
     def __init__(self, context: OutputContext, stream: str, cameras: Cameras, features: Sequence[FeatureInfo]) -> None:
-        super().__init__(context)
-        self._stream, self._cameras, self._features = stream, cameras, tuple(features)
+        super().__init__(context, stream)
+        self._cameras, self._features = cameras, tuple(features)
         self._folder = context.out / stream
         self._address = str(cameras.inputs[stream].address)
         self._recording = Recording(cameras.recording(stream))
@@ -83,6 +83,7 @@ class LiveOutput(OutputQueue):
             highlight = describe_highlight(interval, result)
             make_durable(result.path)  # before it is listed, and so never cut again
             known = self._append(interval, replace(highlight, date=_iso(self._date(interval.start_ms))))
+        self._context.tally.written(self._stream, interval.number)
         # Told again after a crash, which may have come before it was told: who listens knows what it was told already.
         numbered = replace(interval, number=known.number)
         tell(self._context.clip_written, self._stream, numbered, self._folder / str(known.clip))
@@ -114,6 +115,7 @@ class LiveOutput(OutputQueue):
         if isinstance(item, Interval):
             self._cameras.release(self._stream, item.number)
             self._append(item, describe_highlight(item, None, message))
+            self._context.tally.failed(self._stream, item.number)
         else:
             self._ended = True
             failed = replace(self._whole(item), status="failed", error=message)

@@ -17,10 +17,14 @@ class OutputQueue(ABC):
     """Works off the highlights of a stream and its summary, one at a time, beside the dataflow.
 
     `pending` is what a snapshot has to remember: an item leaves it only when its files are there.
+
+    Args:
+        context: The run's.
+        stream: The stream's name.
     """
 
-    def __init__(self, context: OutputContext) -> None:
-        self._context = context
+    def __init__(self, context: OutputContext, stream: str) -> None:
+        self._context, self._stream = context, stream
         self._changed = Condition()
         self._pending: list[Interval | StreamSummary] = []
         self._known: set[int] = set()
@@ -32,6 +36,8 @@ class OutputQueue(ABC):
         with self._changed:
             if number in self._known:
                 return
+            if isinstance(item, Interval):
+                self._context.tally.found(self._stream, number)
             self._known.add(number)
             self._pending.append(item)
             if self._working:

@@ -55,8 +55,8 @@ class StreamOutput(OutputQueue):
     """
 
     def __init__(self, context: OutputContext, item: Input, source_fingerprint: str) -> None:
-        super().__init__(context)
-        self._item, self._stream, self._source = item, item.stream, item.path
+        super().__init__(context, item.stream)
+        self._item, self._source = item, item.path
         self._folder = context.out / item.stream
         self._records = context.out / STATE_FOLDER / CLIP_RECORDS / item.stream
         self._media: MediaInfo | None = None
@@ -91,12 +91,14 @@ class StreamOutput(OutputQueue):
             result = self._context.cutter.cut(spec, self._context.stopped)
             write_record(self._record_path(interval), identity, result)
         self._clips[interval.number] = result
+        self._context.tally.written(self._stream, interval.number)
         tell(self._context.clip_written, self._stream, interval, result.path)
 
     def _finish(self, summary: StreamSummary) -> None:
-        for interval in summary.intervals:
-            if interval.number not in self._clips and interval.number not in self._uncut:
-                self._cut_or_say_why(interval)
+        left = [one for one in summary.intervals if one.number not in self._clips and one.number not in self._uncut]
+        self._context.tally.found(self._stream, *(interval.number for interval in left))
+        for interval in left:
+            self._cut_or_say_why(interval)
         reel = self._join()
         thumbnails = {}
         for interval in summary.intervals:
@@ -188,6 +190,7 @@ class StreamOutput(OutputQueue):
         )
         if isinstance(item, Interval):
             self._uncut[item.number] = message
+            self._context.tally.failed(self._stream, item.number)
         else:
             failed = replace(self._manifest(item), status="failed", error=message)
             tell(self._context.stream_written, self._stream, failed)
