@@ -88,11 +88,12 @@ class Later(Executor):
             self._work.pop()()
 
 
-def test_a_live_highlight_is_pending_until_it_is_known_that_it_cannot_be_cut(tmp_path: Path) -> None:
-    settings, pool, tally = Settings(out=str(tmp_path)), Later(), ClipTally()
+def live_output(out: Path, pool: Executor, tally: ClipTally) -> LiveOutput:
+    """Return what writes the live stream cam, of which nothing is recorded."""
+    settings = Settings(out=str(out))
     cameras = Cameras([LiveInput("cam", LiveAddress.parse("rtsp://127.0.0.1/cam"))], settings, MediaNeeds())
     context = OutputContext(
-        out=tmp_path,
+        out=out,
         settings=settings,
         left_out=(),
         cutter=Unsure(()),
@@ -102,7 +103,12 @@ def test_a_live_highlight_is_pending_until_it_is_known_that_it_cannot_be_cut(tmp
         stream_written=lambda *_: None,
         tally=tally,
     )
-    output = LiveOutput(context, "cam", cameras, ())
+    return LiveOutput(context, "cam", cameras, ())
+
+
+def test_a_live_highlight_is_pending_until_it_is_known_that_it_cannot_be_cut(tmp_path: Path) -> None:
+    pool, tally = Later(), ClipTally()
+    output = live_output(tmp_path, pool, tally)
     with Metrics("0", lambda: [StreamStatus("cam", clips=tally.counts("cam"))]) as metrics:
         assert shown(metrics.url, "cam") == ClipCounts()
         output.add(Interval("cam", 1, 1000, 4000, 2000, 5.0))

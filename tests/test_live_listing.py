@@ -10,9 +10,11 @@ from stat import S_ISDIR
 
 import pytest
 from structlog.testing import capture_logs
+from test_clip_counts import Later, live_output
 
 from clipstream.errors import OutputError
 from clipstream.live.listing import Listing, earlier_manifest
+from clipstream.output import ClipTally
 from clipstream.report.manifest import Highlight, Manifest, Source, encode_highlight, read_manifest, write_manifest
 from clipstream.results import Reason
 
@@ -173,6 +175,18 @@ def test_a_damaged_manifest_is_set_aside_as_it_is_and_told_in_one_line(
     assert "\n" not in event["why"]
     Listing(tmp_path, BEGUN).add(moment(2))
     assert aside.read_bytes() == damaged
+
+
+def test_a_live_stream_over_a_damaged_manifest_begins_a_new_one(tmp_path: Path) -> None:
+    (tmp_path / "cam").mkdir()
+    (tmp_path / "cam" / "manifest.json").write_text("{", encoding="utf-8")
+    with capture_logs() as logged:
+        output = live_output(tmp_path, Later(), ClipTally())
+    assert [entry["event"] for entry in logged] == ["manifest_damaged"]
+    output.close()
+    found = read_manifest(tmp_path / "cam")
+    assert found is not None
+    assert (found.status, found.highlights) == ("stopped", ())
 
 
 def test_a_manifest_in_order_stays_where_it_is_and_none_is_none(growing: Listing, tmp_path: Path) -> None:
