@@ -7,7 +7,6 @@
 Everything goes through files of 1080p30, each program with its own start, which is left out.
 """
 
-import argparse
 import subprocess
 import sys
 import tempfile
@@ -18,7 +17,7 @@ from subprocess import CalledProcessError
 
 from benchmarks.footage import CACHE, Footage, prepare
 from benchmarks.measures import Measure, Trial, compare, work
-from benchmarks.run import conditions, run_rounds, table
+from benchmarks.run import conditions, parser_of, run_rounds, table
 from clipstream.models.weights import find_weights
 
 __all__ = ["engines", "main", "measures", "trials"]
@@ -31,10 +30,9 @@ _NAMES = ("pose", "embedding", "all", "reference", "memory")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the arguments ask for, print the table, and return the exit status."""
-    parser = _parser()
+    parser = parser_of("Measure the features that run models, beside their models alone.", _NAMES)
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="where models run")
     asked = parser.parse_args(arguments)
-    if unknown := sorted(set(asked.names) - set(_NAMES)):
-        parser.error(f"there is no line {unknown[0]!r}; there are {', '.join(_NAMES)}")
     there = engines(asked.device)
     chosen = [item for item in measures(there) if not asked.names or item.name in asked.names]
     try:
@@ -152,16 +150,6 @@ def _random_clip(folder: Path) -> Path:
         make = str(Path(__file__).with_name("random_clip.py"))
         subprocess.run([sys.executable, make, "ViT-B-32", str(path)], check=True)
     return path
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Measure the features that run models, beside their models alone.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"lines to measure: {', '.join(_NAMES)}; default all")
-    parser.add_argument("--clip", type=Path, help="clip to make the footage from, at least some seconds long")
-    parser.add_argument("--seconds", type=float, default=60, help="length of the short footage; the long has ten times")
-    parser.add_argument("--rounds", type=int, default=3, help="how often everything is run")
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="where models run")
-    return parser
 
 
 if __name__ == "__main__":

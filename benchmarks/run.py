@@ -18,17 +18,14 @@ from benchmarks.footage import CACHE, Footage, prepare
 from benchmarks.measures import MEASURES, Measure, Seen, Trial, compare, trials
 from benchmarks.processes import Usage, measure
 
-__all__ = ["conditions", "main", "run_rounds", "table"]
+__all__ = ["conditions", "main", "parser_of", "run_rounds", "table"]
 
 _NAMES = tuple(dict.fromkeys(item.name for item in MEASURES))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the arguments ask for, print the table, and return the exit status."""
-    parser = _parser()
-    asked = parser.parse_args(arguments)
-    if unknown := sorted(set(asked.names) - set(_NAMES)):
-        parser.error(f"there is no line {unknown[0]!r}; there are {', '.join(_NAMES)}")
+    asked = parser_of("Measure the main job against a plain decode, beside it.", _NAMES).parse_args(arguments)
     if shutil.which("ffmpeg") is None:
         print("ffmpeg is not installed, and everything is measured against it: install it first.", file=sys.stderr)
         return 2
@@ -80,9 +77,17 @@ def conditions(footage: Footage, runs: Mapping[str, Sequence[Usage]], rounds: in
     )
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Measure the main job against a plain decode, beside it.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"lines to measure: {', '.join(_NAMES)}; default all")
+def parser_of(description: str, names: Sequence[str]) -> argparse.ArgumentParser:
+    """Return what parses the arguments of a benchmark: the `names` of its lines, and the footage they go through."""
+
+    def line(name: str) -> str:
+        if name not in names:
+            raise argparse.ArgumentTypeError(f"there is no line {name!r}; there are {', '.join(names)}")
+        return name
+
+    parser = argparse.ArgumentParser(description=description)
+    lines = f"lines to measure: {', '.join(names)}; default all"
+    parser.add_argument("names", nargs="*", type=line, metavar="NAME", help=lines)
     parser.add_argument("--clip", type=Path, help="clip to make the footage from, at least some seconds long")
     parser.add_argument("--seconds", type=float, default=60, help="length of the short footage; the long has ten times")
     parser.add_argument("--rounds", type=int, default=3, help="how often everything is run")

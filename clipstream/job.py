@@ -137,23 +137,26 @@ class _Job:
         Telling.check(settings)
         self._live, self._web = live, web
         self._inputs, self._settings, self._watcher = inputs, settings, watcher
-        self._selection: Selection = select_features(settings)
         self._out = Path(settings.out)
         self._state, self._downloads = self._out / STATE_FOLDER, Downloads(self._out)
         self._outcomes: dict[str, Outcome] = {}
         self._started: set[str] = set()
         self._media: dict[str, _Ready] = {}
+        self._selection: Selection
         self._lock = Lock()
 
     def run(self) -> tuple[Outcome, ...]:
-        self._prepare_output()
         self._inputs = named_apart(self._out, self._inputs)
         taken = {item.stream for item in self._inputs}
         self._web = live_named_apart(self._out, self._web, taken)
         self._live = live_named_apart(self._out, self._live, taken | {item.stream for item in self._web})
-        fetched, stopped = self._fetch()
-        if not stopped:
-            self._work_on(fetched)
+        files = self._checked(self._inputs)
+        if files or self._web or self._live:
+            self._selection = select_features(self._settings)  # not before: models take seconds to load
+            self._prepare_output()
+            fetched, stopped = self._fetch()
+            if not stopped:
+                self._work_on([*files, *self._checked(fetched)])
         everything: list[Input | LiveInput | WebInput] = [*self._inputs, *self._web, *self._live]
         for item in everything:
             if item.stream not in self._outcomes:
@@ -161,8 +164,7 @@ class _Job:
                 self._report(self._outcome(item, "stopped", "stopped; run the same command again to go on.", manifest))
         return tuple(self._outcomes[item.stream] for item in everything)
 
-    def _work_on(self, fetched: list[Input]) -> None:
-        ready = [item for item in map(self._check, [*self._inputs, *fetched]) if item is not None]
+    def _work_on(self, ready: list[_Ready]) -> None:
         self._media = {item.item.stream: item for item in ready}
         todo = [item for item in ready if not self._already_done(item.item, item.fingerprint)]
         if todo or self._live:
@@ -196,13 +198,16 @@ class _Job:
             if not note.exists():
                 note.write_text("What an unfinished run needs to go on. Safe to delete when none is.\n", "utf-8")
 
-    def _check(self, item: Input) -> _Ready | None:
-        try:
-            return _Ready(item, probe(item.path), fingerprint(item.path))
-        except InputError as error:
-            self._report(self._outcome(item, "bad_input", str(error).replace(str(item.path), item.source)))
-            self._downloads.drop(item)
-            return None
+    def _checked(self, items: Sequence[Input]) -> list[_Ready]:
+        """Return those that can be used, and report the others."""
+        ready = []
+        for item in items:
+            try:
+                ready.append(_Ready(item, probe(item.path), fingerprint(item.path)))
+            except InputError as error:
+                self._report(self._outcome(item, "bad_input", str(error).replace(str(item.path), item.source)))
+                self._downloads.drop(item)
+        return ready
 
     def _already_done(self, item: Input | WebInput, fingerprint: str) -> bool:
         if self._settings.force:
@@ -256,6 +261,7 @@ class _Job:
                 decoded=partial(self._on_slice, telling),
                 clip_written=partial(self._on_clip, telling),
                 stream_written=self._on_manifest,
+                tally=telling.tally,
             )
             try:
                 run_flow(flow, workers=self._settings.workers, epoch_s=self._settings.epoch_s, store=job / "store")

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
@@ -18,6 +18,7 @@ from clipstream.live.overload import Saving
 from clipstream.media.live.connection import Trouble
 from clipstream.media.live.status import FeedState, FeedStatus
 from clipstream.notify import QueueStatus
+from clipstream.output import ClipCounts
 
 __all__ = ["Metrics", "StreamStatus", "markdown_table"]
 
@@ -41,9 +42,7 @@ class StreamStatus:
         saving: What is left out of its analysis.
         lag_s: How long ago what was analysed last happened; `None` while that is not known.
         warming_up: Whether it is not known yet what is usual.
-        clips: Clips written.
-        pending_clips: Highlights whose clips are not written yet.
-        failed_clips: Highlights whose clips could not be cut.
+        clips: What became of its highlights.
         recorded_bytes: Size of its recording.
         recorded_segments: Segments in it.
         unrecorded_packets: Packets that could not be recorded.
@@ -54,9 +53,7 @@ class StreamStatus:
     saving: Saving = Saving.NOTHING
     lag_s: float | None = None
     warming_up: bool = False
-    clips: int = 0
-    pending_clips: int = 0
-    failed_clips: int = 0
+    clips: ClipCounts = field(default_factory=ClipCounts)
     recorded_bytes: int = 0
     recorded_segments: int = 0
     unrecorded_packets: int = 0
@@ -228,10 +225,15 @@ _STREAMS = (
         "1 while it is not known yet what is usual, so that nothing is found.",
         lambda status: status.warming_up,
     ),
-    _stream("clips", "Clips written.", lambda status: status.clips, counted=True),
-    _stream("pending_clips", "Highlights whose clips are not written yet.", lambda status: status.pending_clips),
     _stream(
-        "failed_clips", "Highlights whose clips could not be cut.", lambda status: status.failed_clips, counted=True
+        "clips",
+        "Clips written, or found when a run went on after an interruption.",
+        lambda status: status.clips.written,
+        counted=True,
+    ),
+    _stream("pending_clips", "Highlights whose clips are not written yet.", lambda status: status.clips.pending),
+    _stream(
+        "failed_clips", "Highlights whose clips could not be cut.", lambda status: status.clips.failed, counted=True
     ),
     _stream(
         "recording_bytes",

@@ -1,7 +1,6 @@
 """Who is told how a run goes: programs and web services of each clip, and Prometheus of everything that is counted."""
 
 import time
-from collections import Counter
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -19,6 +18,7 @@ from clipstream.media.slices import Slice
 from clipstream.metrics import Metrics, StreamStatus
 from clipstream.notify import Message, Outbox
 from clipstream.notify.targets import Command, Webhook
+from clipstream.output import ClipTally
 from clipstream.report.manifest import MANIFEST_NAME
 from clipstream.results import Interval
 from clipstream.settings import Settings
@@ -38,6 +38,9 @@ class Telling:
         settings: The run's.
         cameras: Its live streams, if it has some.
 
+    Attributes:
+        tally: Where its clips are to be counted.
+
     Raises:
         UsageError: A command or an address cannot be right.
         OutputError: The outbox cannot be made, or the port is taken.
@@ -45,8 +48,8 @@ class Telling:
 
     def __init__(self, settings: Settings, cameras: Cameras | None) -> None:
         self._out, self._cameras = Path(settings.out), cameras
+        self.tally = ClipTally()
         self._lock = Lock()
-        self._clips: Counter[str] = Counter()
         self._first: dict[str, int] = {}
         self._reached_s: dict[str, Fraction] = {}
         self._outbox: Outbox | None = None
@@ -82,8 +85,6 @@ class Telling:
 
     def clip_written(self, stream: str, interval: Interval, path: Path) -> None:
         """Announce a clip. It is on disk when this returns, and delivered even if the process dies now."""
-        with self._lock:
-            self._clips[stream] += 1
         if self._outbox is None:
             return
         began = None
@@ -104,12 +105,12 @@ class Telling:
         """Return how each stream is doing."""
         live = {feed.stream: (feed, saving) for feed, saving in self._cameras.statuses()} if self._cameras else {}
         with self._lock:
-            clips, first, reached_s = dict(self._clips), dict(self._first), dict(self._reached_s)
+            first, reached_s = dict(self._first), dict(self._reached_s)
         found = []
         for stream in sorted(live.keys() | reached_s.keys()):
             at_s = reached_s.get(stream)
             if stream not in live or self._cameras is None:
-                found.append(StreamStatus(stream, clips=clips.get(stream, 0)))
+                found.append(StreamStatus(stream, clips=self.tally.counts(stream)))
                 continue
             feed, saving = live[stream]
             now_s = time.time() - self._cameras.began_unix_s(stream)
@@ -122,7 +123,7 @@ class Telling:
                     saving=saving,
                     lag_s=lag_s,
                     warming_up=at_s is None or at_s - first[stream] * SLICE_S < WARM_UP_S,
-                    clips=clips.get(stream, 0),
+                    clips=self.tally.counts(stream),
                     recorded_bytes=sum(segments),
                     recorded_segments=len(segments),
                     unrecorded_packets=self._cameras.unrecorded(stream),

@@ -25,7 +25,8 @@ from clipstream.job import Outcome, Watcher
 from clipstream.log import configure_logging
 from clipstream.media.cutting import ClipResult
 from clipstream.media.inputs import Input
-from clipstream.report.manifest import Manifest, Reel, Source, describe
+from clipstream.report.description import describe
+from clipstream.report.manifest import Manifest, Reel, Source
 from clipstream.results import Interval, StreamSummary
 from clipstream.settings import Settings, options
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from clipstream.cli import main
+from clipstream.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("clean_surroundings")
 
@@ -33,3 +34,19 @@ def test_inspect_as_json_holds_good_files_and_errors(real_media: Path, tmp_path:
     assert document["files"][0]["finished"] is False
     assert [error["kind"] for error in document["errors"]] == ["UnreadableMediaError"]
     assert written.err.startswith(f"clipstream: {bad}: the file is empty")
+
+
+@pytest.mark.parametrize("presented", [(), ("--json",)])
+def test_no_model_is_loaded_where_no_file_can_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture, presented: tuple[str, ...]
+) -> None:
+    def load(_: Settings) -> None:
+        raise AssertionError("models were loaded")
+
+    monkeypatch.setattr("clipstream.cli.inspect.select_features", load)
+    (tmp_path / "empty.mp4").touch()
+    assert main(["inspect", str(tmp_path / "empty.mp4"), "absent.mp4", *presented]) == 2
+    out, err = capsys.readouterr()
+    assert "empty.mp4: the file is empty" in err
+    assert "absent.mp4: there is no such file" in err
+    assert (json.loads(out)["features"] == {}) if presented else not out

@@ -278,3 +278,18 @@ def test_two_runs_do_not_write_the_same_stream_at_a_time(scene: Path, tmp_path: 
         f"clipstream: scene: another run is writing it to {tmp_path / 'out'}; wait for that or stop it"
     )
     assert run_program(scene, "--out", tmp_path / "out", "--top", "1", "--features", ",".join(LIGHT)).returncode == 0
+
+
+def test_no_model_is_loaded_and_nothing_made_where_no_input_can_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(_: Settings) -> None:
+        raise AssertionError("models were loaded")
+
+    monkeypatch.setattr("clipstream.job.select_features", load)
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no media")
+    (outcome,) = run(tmp_path / "out", broken)
+    assert outcome.state == "bad_input"
+    assert str(outcome.message).startswith(str(broken))
+    assert not (tmp_path / "out").exists()

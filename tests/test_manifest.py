@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from clipstream.errors import InputError, OutputError
 from clipstream.media.cutting import ClipResult
+from clipstream.report.description import describe, reason_sentence, seconds
 from clipstream.report.files import write_atomically
 from clipstream.report.manifest import (
     Highlight,
@@ -25,11 +26,8 @@ from clipstream.report.manifest import (
     Source,
     UsedFeature,
     UsedSignal,
-    describe,
     parse_manifest,
     read_manifest,
-    reason_sentence,
-    seconds,
     write_manifest,
 )
 from clipstream.results import Reason, StreamSummary

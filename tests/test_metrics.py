@@ -19,6 +19,7 @@ from clipstream.media.live.slicer import AnalysisRate
 from clipstream.media.live.status import FeedState, FeedStatus
 from clipstream.metrics import Metrics, StreamStatus, markdown_table
 from clipstream.notify import QueueStatus
+from clipstream.output import ClipCounts
 
 FEED = FeedStatus(
     stream="gate",
@@ -46,9 +47,7 @@ GATE = StreamStatus(
     saving=Saving.LIGHT,
     lag_s=1.25,
     warming_up=True,
-    clips=10,
-    pending_clips=11,
-    failed_clips=12,
+    clips=ClipCounts(written=10, pending=11, failed=12),
     recorded_bytes=13,
     recorded_segments=14,
     unrecorded_packets=15,
@@ -59,10 +58,10 @@ Labels = tuple[tuple[str, str], ...]
 Page = dict[tuple[str, Labels], float]
 
 
-def page(metrics: Metrics) -> Page:
+def page(url: str) -> Page:
     """Return the samples of the page, by name and labels."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(metrics.url, timeout=20) as response:
+    with opener.open(url, timeout=20) as response:
         text = response.read().decode()
     families = text_string_to_metric_families(text)
     samples = [sample for family in families for sample in family.samples]
@@ -73,13 +72,13 @@ def page(metrics: Metrics) -> Page:
 
 def served(streams: Sequence[StreamStatus], queues: Sequence[QueueStatus] = ()) -> Page:
     with Metrics("0", lambda: streams, lambda: queues) as metrics:
-        return page(metrics)
+        return page(metrics.url)
 
 
 @pytest.fixture(scope="module")
 def found() -> Page:
     """The page of a live stream, a file and a target."""
-    return served([GATE, StreamStatus("match", clips=2)], [QUEUE])
+    return served([GATE, StreamStatus("match", clips=ClipCounts(2))], [QUEUE])
 
 
 def test_every_number_of_a_stream_is_on_the_page(found: Page) -> None:
@@ -149,9 +148,9 @@ def test_the_process_says_what_it_uses(found: Page) -> None:
 def test_every_page_is_made_anew() -> None:
     streams = [GATE]
     with Metrics("0", lambda: streams) as metrics:
-        first = page(metrics)
+        first = page(metrics.url)
         streams[:] = [replace(GATE, stream="yard", feed=replace(FEED, stream="yard", packets=1001))]
-        second = page(metrics)
+        second = page(metrics.url)
     assert first["clipstream_packets_total", (("stream", "gate"),)] == 1000
     assert second["clipstream_packets_total", (("stream", "yard"),)] == 1001
     assert not [labels for _, labels in second if ("stream", "gate") in labels]
@@ -159,14 +158,14 @@ def test_every_page_is_made_anew() -> None:
 
 def test_streams_with_odd_names_stay_apart() -> None:
     names = ['a "b"\\', "a\nb", "ü"]
-    found = served([StreamStatus(name, clips=n) for n, name in enumerate(names)])
+    found = served([StreamStatus(name, clips=ClipCounts(n)) for n, name in enumerate(names)])
     assert [found["clipstream_clips_total", (("stream", name),)] for name in names] == [0, 1, 2]
 
 
 def test_two_runs_in_a_process_do_not_mix_and_nothing_global_is_touched() -> None:
     before = {metric.name for metric in REGISTRY.collect()}
     with Metrics("0", lambda: [GATE]), Metrics("0", tuple) as other:
-        assert not [labels for _, labels in page(other) if ("stream", "gate") in labels]
+        assert not [labels for _, labels in page(other.url) if ("stream", "gate") in labels]
     assert {metric.name for metric in REGISTRY.collect()} == before
 
 
@@ -188,7 +187,7 @@ def test_names_and_kinds_keep_to_the_conventions() -> None:
 def test_the_page_is_local_unless_a_host_is_named(address: str, url: str) -> None:
     with Metrics(address, tuple) as metrics:
         assert re.fullmatch(url, metrics.url)
-        assert page(metrics)
+        assert page(metrics.url)
 
 
 @pytest.mark.parametrize("address", ["", "here", "host:", "70000", "-1", "host:port", "1.5", "²"])

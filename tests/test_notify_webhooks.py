@@ -167,14 +167,15 @@ def test_the_last_thousand_are_remembered_and_no_more_kept(tmp_path: Path, monke
     made = queue.Queue(tmp_path)
     for key in ("a", "b", "c"):
         made.put(key, b"{}")
-        made.settle(delivered=True)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["000000002-b.delivered", "000000003-c.delivered"]
+        made.settle(next(tmp_path.glob("0*.json")), delivered=True)
+    assert sorted(path.name for path in tmp_path.glob("0*")) == ["000000002-b.delivered", "000000003-c.delivered"]
     again = queue.Queue(tmp_path)
     for key in ("c", "b", "a"):
         again.put(key, b"{}")
     again.end()
     assert again.first() == (tmp_path / "000000004-a.json", "a")
     assert len(again) == 1
+    again.release()
 
 
 def test_a_message_half_written_by_a_run_that_died_is_no_message(tmp_path: Path, receiver: Receiver) -> None:
@@ -185,7 +186,9 @@ def test_a_message_half_written_by_a_run_that_died_is_no_message(tmp_path: Path,
     with Outbox(tmp_path, webhooks=[receiver.url]) as outbox:
         outbox.post(FIRST)
         assert receiver.keys(1) == [FIRST.key]
-    assert sorted(path.name for path in folder.iterdir()) == [f"000000001-{FIRST.key}.delivered", "notes.json"]
+    assert [path.name for path in folder.glob("0*")] == [f"000000001-{FIRST.key}.delivered"]
+    assert not list(folder.glob(".*.part"))
+    assert (folder / "notes.json").is_file()
 
 
 def test_closing_waits_for_no_answer_and_leaves_the_message(tmp_path: Path, receiver: Receiver) -> None:

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from clipstream.media.cutting import ClipResult
 from clipstream.media.slices import StreamEnd
+from clipstream.report.description import describe
 from clipstream.report.lanes import Lane, make_timeline
-from clipstream.report.manifest import Manifest, Reel, Source, describe
+from clipstream.report.manifest import Manifest, Reel, Source
 from clipstream.report.page import render_report, write_report
 from clipstream.results import StreamSummary
 from clipstream.settings import Settings

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clipstream.media.cutting import ClipResult
-from clipstream.report.manifest import Manifest, Source, describe
+from clipstream.report.description import describe
+from clipstream.report.manifest import Manifest, Source
 from clipstream.report.tables import covering_windows, write_features, write_highlights, write_scores
 from clipstream.results import StreamSummary
 from clipstream.settings import Settings

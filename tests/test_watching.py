@@ -10,7 +10,8 @@ from rich.console import Console
 
 from clipstream.cli.watching import LineWatcher, LiveWatcher, Pace, QuietWatcher
 from clipstream.job import Outcome, Watcher
-from clipstream.report.manifest import Source, describe
+from clipstream.report.description import describe
+from clipstream.report.manifest import Source
 from clipstream.results import Interval, StreamSummary
 from clipstream.settings import Settings
 

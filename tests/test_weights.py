@@ -1,6 +1,7 @@
 """Weights: where they are looked for, that they are what they should be, and how they are fetched."""
 
 import hashlib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,7 +14,15 @@ import pytest
 from clipstream.errors import FeatureUnavailableError, UsageError
 from clipstream.models import weights as catalogue
 from clipstream.models.download import fetch_weights, fetchable
-from clipstream.models.weights import CATALOGUE, Weights, cache_folder, find_weights, sha256_of, weights_folder
+from clipstream.models.weights import (
+    CATALOGUE,
+    Weights,
+    cache_folder,
+    find_weights,
+    published,
+    sha256_of,
+    weights_folder,
+)
 
 CONTENT = b"numbers" * 1000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -165,13 +174,22 @@ def test_a_folder_that_cannot_be_read_is_said_where_it_was_named(folder: Path, m
         ("yolo11x-pose", "run 'clipstream weights fetch yolo11x-pose', or put them into .* as yolo11x-pose.pt"),
         ("yolo26s-pose.pt", "run 'clipstream weights fetch yolo26s-pose', or put them into"),
         ("ViT-B-32:laion2b_s34b_b79k", "run 'clipstream weights fetch ViT-B-32:laion2b_s34b_b79k', or put them into"),
-        ("nonsense", "there are no weights nonsense: known are yolo11n-pose, efficientnet-lite0"),
+        ("nonsense", "there are no weights nonsense: by name there are .* such as .*; others are found in"),
         ("/nowhere/own.pt", "/nowhere/own.pt: there is no such file of weights; check the path"),
     ],
 )
 def test_what_is_missing_is_said_with_how_to_get_it(folder: Path, name: str, said: str) -> None:
     with pytest.raises(FeatureUnavailableError, match=said):
         find_weights(name)
+
+
+def test_a_pose_model_that_nobody_knows_is_answered_with_pose_models_alone(folder: Path) -> None:
+    with pytest.raises(FeatureUnavailableError) as caught:
+        find_weights("nonsense")
+    named = set(re.findall(r"[\w-]+-pose", str(caught.value)))
+    assert named
+    assert all(published(name) for name in named)
+    assert not [one.name for one in CATALOGUE if one.name in str(caught.value) and one.name not in named]
 
 
 def test_a_file_that_is_not_what_its_name_says_is_refused(folder: Path) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 from clipstream.errors import ClipstreamError, InputError
 from clipstream.job import Outcome
 from clipstream.media.cutting import ClipResult, ClipSpec
-from clipstream.report.manifest import MANIFEST_NAME, seconds
+from clipstream.report.description import seconds
+from clipstream.report.manifest import MANIFEST_NAME
 from clipstream.report.records import to_json
 
 __all__ = ["CUT_SCHEMA", "RUN_SCHEMA", "cut_document", "print_document", "run_document", "said"]

@@ -57,16 +57,18 @@ def inspect_files(arguments: Sequence[str], settings: Settings, presentation: Pr
         ClipstreamError: A feature that was named is not there or cannot be used.
     """
     configure_logging(settings, debug=presentation.debug)
-    selection = select_features(settings)
     inputs, errors = expand_inputs(arguments)
-    found = []
+    usable = []
     for item in named_apart(Path(settings.out), inputs):
         try:
-            found.append(_inspect(item, settings, selection))
+            usable.append((item, probe(item.path), fingerprint(item.path)))
         except InputError as error:
             errors.append(error)
     for wrong in errors:
         print_error(str(wrong))
+    # Their models take seconds to load, for nothing where there is nothing to look at.
+    selection = select_features(settings) if usable else Selection((), (), ())
+    found = [_inspect(*one, settings, selection) for one in usable]
     if presentation.as_json:
         print_document(_document(found, errors, settings, selection))
     elif found:
@@ -79,10 +81,11 @@ def inspect_files(arguments: Sequence[str], settings: Settings, presentation: Pr
     return 2 if errors else 0
 
 
-def _inspect(item: Input, settings: Settings, selection: Selection) -> Inspection:
-    media = probe(item.path)
+def _inspect(
+    item: Input, media: MediaInfo, source_fingerprint: str, settings: Settings, selection: Selection
+) -> Inspection:
     out = Path(settings.out)
-    finished = finished_manifest(out, item.stream, fingerprint(item.path), settings, selection.infos) is not None
+    finished = finished_manifest(out, item.stream, source_fingerprint, settings, selection.infos) is not None
     return Inspection(item.stream, media, _reading(media, settings, selection), out / item.stream, finished)
 
 

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from clipstream.job import Outcome, Watcher
 from clipstream.options import duration_text
-from clipstream.report.manifest import reason_sentence
+from clipstream.report.description import reason_sentence
 from clipstream.results import Interval
 from clipstream.timing import clock, to_ms
 

@@ -15,6 +15,7 @@ from clipstream.features.registry import Selection
 from clipstream.live import Cameras
 from clipstream.media.inputs import Input
 from clipstream.media.slices import Slice
+from clipstream.output import ClipTally
 from clipstream.report.manifest import Manifest
 from clipstream.results import Interval
 from clipstream.settings import Settings
@@ -33,6 +34,7 @@ def highlights_flow(
     decoded: Callable[[Slice], None] | None = None,
     clip_written: Callable[[str, Interval, Path], None] | None = None,
     stream_written: Callable[[str, Manifest], None] | None = None,
+    tally: ClipTally | None = None,
 ) -> Dataflow:
     """Return the flow that finds and cuts the highlights of `inputs` and `cameras`.
 
@@ -57,6 +59,7 @@ def highlights_flow(
         stop=stop,
         clip_written=clip_written,
         stream_written=stream_written,
+        tally=tally,
     )
     op.output("clips", found.results, sink)
     return flow

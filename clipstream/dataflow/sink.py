@@ -14,7 +14,7 @@ from clipstream.live import Cameras, LiveOutput
 from clipstream.media.cutting import Cutter
 from clipstream.media.inputs import Input
 from clipstream.media.probe import fingerprint
-from clipstream.output import OutputContext, OutputQueue, StreamOutput
+from clipstream.output import ClipTally, OutputContext, OutputQueue, StreamOutput
 from clipstream.report.manifest import Manifest
 from clipstream.results import Interval, StreamSummary
 from clipstream.saving import Saving
@@ -46,6 +46,7 @@ class ClipSink(FixedPartitionedSink[_Found, tuple[_Found, ...]]):
         stop: Once set, cutting is given up between two packets; the snapshot still remembers it.
         clip_written: Told of every clip: stream, highlight, file.
         stream_written: Told of every stream that is wholly written.
+        tally: Where clips are counted.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class ClipSink(FixedPartitionedSink[_Found, tuple[_Found, ...]]):
         stop: Event | None = None,
         clip_written: Callable[[str, Interval, Path], None] | None = None,
         stream_written: Callable[[str, Manifest], None] | None = None,
+        tally: ClipTally | None = None,
     ) -> None:
         self._inputs = {item.stream: item for item in inputs}
         self._fingerprints = {item.stream: _fingerprint(item.path) for item in inputs}  # now: before they are read
@@ -79,6 +81,7 @@ class ClipSink(FixedPartitionedSink[_Found, tuple[_Found, ...]]):
             stopped=(stop or Event()).is_set,
             clip_written=clip_written or _ignore,
             stream_written=stream_written or _ignore,
+            tally=tally or ClipTally(),
             saving=saving,
         )
 

@@ -196,6 +196,6 @@ def _remembered_date(path: Path) -> float:
     with suppress(OSError, ValueError, KeyError, TypeError):
         return float(json.loads(path.read_text(encoding="utf-8"))["began_unix_s"])
     began_unix_s = time.time()
-    with write_atomically(path) as temporary:
+    with write_atomically(path, durable=True) as temporary:
         temporary.write_text(json.dumps({"began_unix_s": began_unix_s}), encoding="utf-8")
     return began_unix_s

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from clipstream.errors import OutputError, StoppedError
 from clipstream.features.base import FeatureInfo
 from clipstream.live.cameras import Cameras
+from clipstream.live.listing import Listing, earlier_manifest
 from clipstream.log import traceback_of
 from clipstream.media.cutting import ClipSpec
 from clipstream.media.live.recording import Recording, RecordingCutter
@@ -22,17 +23,9 @@ from clipstream.media.slices import StreamEnd
 from clipstream.media.thumbnails import thumbnail_jpeg
 from clipstream.output.context import OutputContext, in_words, tell
 from clipstream.output.queue import OutputQueue
-from clipstream.report.files import writing
-from clipstream.report.manifest import (
-    Highlight,
-    Manifest,
-    Source,
-    describe,
-    describe_highlight,
-    read_manifest,
-    reason_sentence,
-    write_manifest,
-)
+from clipstream.report.description import describe, describe_highlight, reason_sentence
+from clipstream.report.files import make_durable, writing
+from clipstream.report.manifest import Highlight, Manifest, Source, write_manifest
 from clipstream.report.page import write_report
 from clipstream.report.tables import write_features, write_highlights, write_scores
 from clipstream.results import Interval, StreamSummary
@@ -67,7 +60,7 @@ class LiveOutput(OutputQueue):
         self._address = str(cameras.inputs[stream].address)
         self._recording = Recording(cameras.recording(stream))
         self._cutter = RecordingCutter(context.cutter)
-        self._manifest = self._begun()
+        self._listing = Listing(self._folder, self._begun())
         self._ended = False
 
     def add(self, item: Interval | StreamSummary) -> None:
@@ -81,17 +74,19 @@ class LiveOutput(OutputQueue):
         super().close()
         if not self._ended:
             try:
-                self._write(replace(self._manifest, status="stopped"))
+                self._listing.stop()
             except OutputError as error:
                 _log.warning("output_failed", stream=self._stream, error=str(error))
 
     def _cut(self, interval: Interval) -> None:
-        known = next((one for one in self._manifest.highlights if _same(one, interval)), None)
+        known = next((one for one in self._listing.highlights if _same(one, interval)), None)
         if known is None or known.clip is None:
             self._await(interval)
             result = self._cutter.cut(self._spec(interval), self._context.stopped)
             highlight = describe_highlight(interval, result)
+            make_durable(result.path)  # before it is listed, and so never cut again
             known = self._append(interval, replace(highlight, date=_iso(self._date(interval.start_ms))))
+        self._context.tally.written(self._stream, interval.number)
         # Told again after a crash, which may have come before it was told: who listens knows what it was told already.
         numbered = replace(interval, number=known.number)
         tell(self._context.clip_written, self._stream, numbered, self._folder / str(known.clip))
@@ -99,15 +94,10 @@ class LiveOutput(OutputQueue):
 
     def _finish(self, summary: StreamSummary) -> None:
         summary = _padded(summary, until=_REPORTED_SLICES)
-        best = sorted(self._manifest.highlights, key=lambda one: (-one.score, -one.peak_score, one.start_s))
-        ranks = {one.number: rank for rank, one in enumerate(best, start=1)}
-        highlights = tuple(replace(one, rank=ranks[one.number]) for one in self._manifest.highlights)
-        error = summary.end.problem if not summary.end.frames and summary.end.problem else None
-        whole = describe(summary, self._source(), self._context.settings, left_out=self._context.left_out, error=error)
-        self._manifest = replace(whole, highlights=highlights)
+        manifest = self._whole(summary)
         if not summary.first:
             thumbnails = {}
-            for one in highlights[-_THUMBNAILS:]:
+            for one in manifest.highlights[-_THUMBNAILS:]:
                 picture = self._thumbnail(one)
                 if picture is not None:
                     thumbnails[one.number] = picture
@@ -115,26 +105,37 @@ class LiveOutput(OutputQueue):
                     raise StoppedError("stopped while the report was written; run the same command again to go on.")
             write_features(self._folder, summary)
             write_scores(self._folder, summary)
-            write_report(self._folder, self._manifest, summary, thumbnails)
-        self._write(self._manifest)
+            write_report(self._folder, manifest, summary, thumbnails)
+        write_highlights(self._folder, manifest)
+        write_manifest(self._folder, manifest, durable=True)
         self._ended = True
-        tell(self._context.stream_written, self._stream, self._manifest)
+        tell(self._context.stream_written, self._stream, manifest)
 
     def _failed(self, item: Interval | StreamSummary, error: Exception) -> None:
         message = in_words(error)
         if isinstance(item, Interval):
             self._append(item, describe_highlight(item, None, message))
             self._cameras.release(self._stream, item.number)
+            self._context.tally.failed(self._stream, item.number)
         else:
             self._ended = True
-            failed = replace(self._manifest, status="failed", error=message)
+            failed = replace(self._whole(item), status="failed", error=message)
             tell(self._context.stream_written, self._stream, failed)
         _log.warning("output_failed", stream=self._stream, error=message)
         _log.debug("output_failure", stream=self._stream, exc_info=traceback_of(error))
 
+    def _whole(self, summary: StreamSummary) -> Manifest:
+        """Return the manifest of the stream that has ended, the highlights ranked."""
+        found = self._listing.highlights
+        best = sorted(found, key=lambda one: (-one.score, -one.peak_score, one.start_s))
+        ranks = {one.number: rank for rank, one in enumerate(best, start=1)}
+        error = summary.end.problem if not summary.end.frames and summary.end.problem else None
+        whole = describe(summary, self._source(), self._context.settings, left_out=self._context.left_out, error=error)
+        return replace(whole, highlights=tuple(replace(one, rank=ranks[one.number]) for one in found))
+
     def _begun(self) -> Manifest:
         """Return the manifest of what the stream has given so far, in this run and in those before."""
-        before = read_manifest(self._folder)
+        before = earlier_manifest(self._folder)
         settings = self._context.settings
         fresh = describe(
             _nothing_yet(self._stream, self._features, settings.floor),
@@ -184,20 +185,8 @@ class LiveOutput(OutputQueue):
         return datetime.fromtimestamp(self._cameras.began_unix_s(self._stream), UTC) + timedelta(milliseconds=time_ms)
 
     def _append(self, interval: Interval, highlight: Highlight) -> Highlight:
-        others = [one for one in self._manifest.highlights if not _same(one, interval)]
-        numbered = replace(highlight, number=max((one.number for one in others), default=0) + 1)
-        duration_s = max(numbered.end_s, self._manifest.source.duration_s)
-        source = replace(self._manifest.source, duration_s=duration_s)
-        manifest = replace(self._manifest, source=source, highlights=(*others, numbered))
-        self._write(manifest)
-        self._manifest = manifest  # now: what could not be written is done again
-        return numbered
-
-    def _write(self, manifest: Manifest) -> None:
-        with writing(self._folder):
-            self._folder.mkdir(parents=True, exist_ok=True)
-        write_highlights(self._folder, manifest)
-        write_manifest(self._folder, manifest)
+        other = next((one for one in self._listing.highlights if _same(one, interval)), None)
+        return self._listing.add(highlight, instead_of=other)
 
     def _thumbnail(self, one: Highlight) -> bytes | None:
         if one.clip is None or one.clip_start_s is None:

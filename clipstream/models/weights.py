@@ -275,8 +275,8 @@ def _missing(name: str, weights: Weights | None) -> str:
             f"the weights {name} are not on this machine: run 'clipstream weights fetch {name}', or put them into "
             f"{folder} as {file}."
         )
-    known = ", ".join(one.name for one in CATALOGUE)
+    # Only pose models are asked for by a name of one word: those that embed have a tag, or are in the catalogue.
     return (
-        f"there are no weights {name}: known are {known}, and the pose models of YOLOv8, YOLO11 and YOLO26; others are "
-        f"found in {folder} as {name}.pt, or by path."
+        f"there are no weights {name}: by name there are the pose models of YOLOv8, YOLO11 and YOLO26, such as "
+        f"yolo11n-pose and yolo26s-pose; others are found in {folder} as {name}.pt, or by path."
     )

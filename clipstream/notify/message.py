@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Self
 
-from clipstream.report.manifest import reason_sentence
+from clipstream.report.description import reason_sentence
 from clipstream.report.records import to_json
 from clipstream.results import Interval
 

@@ -48,8 +48,8 @@ class QueueStatus:
 
     Attributes:
         target: Name of the target, without secrets.
-        waiting: Messages that are not delivered yet, those of former runs among them.
-        delivered: Messages that were.
+        waiting: Messages that are not delivered yet, those of former runs and of others among them.
+        delivered: Messages that were, by this one.
         failures: Tries that failed.
         given_up: Messages that never will be.
     """
@@ -66,7 +66,8 @@ class Outbox:
 
     Every target has a folder and a thread. A message is on disk before `post` returns, and is delivered at least once:
     again only when the process dies between the delivery and the note of it, and then with the same key. What waits
-    from former runs is delivered first. Use a folder from one process alone.
+    from former runs is delivered first. Where several processes share a folder, one of them delivers for all, for each
+    target the first that came; when it is gone, another does.
 
     Args:
         folder: Where the messages wait. A target has a folder in it that bears its name.
@@ -152,8 +153,11 @@ class _Lane:
         self.queue.end()
 
     def _run(self) -> None:
-        while (first := self.queue.first()) and self._settle(*first) and not self._stop.is_set():
-            pass
+        try:
+            while (first := self.queue.first()) and self._settle(*first) and not self._stop.is_set():
+                pass
+        finally:
+            self.queue.release()
 
     def _settle(self, path: Path, key: str) -> bool:
         """Deliver a message or give it up; `False` leaves it to the next run."""
@@ -169,7 +173,7 @@ class _Lane:
             if failure.final or failures == self.target.tries or self._is_too_old(path):
                 self._given_up += 1
                 _log.error("message_given_up", target=self.target.name, key=key, why=failure.reason, tries=failures)
-                self._take_out(delivered=False)
+                self._take_out(path, delivered=False)
                 return True
             log = _log.warning if failures == 1 else _log.debug
             log("message_not_delivered", target=self.target.name, key=key, why=failure.reason, tries=failures)
@@ -178,7 +182,7 @@ class _Lane:
             self._finishing.wait(self._patience.wait_s(failures))
         self._delivered += 1
         _log.info("message_delivered", target=self.target.name, key=key, tries=failures + 1)
-        self._take_out(delivered=True)
+        self._take_out(path, delivered=True)
         return True
 
     def _attempt(self, path: Path, key: str) -> Failure | None:
@@ -195,8 +199,8 @@ class _Lane:
         except OSError:
             return True
 
-    def _take_out(self, *, delivered: bool) -> None:
+    def _take_out(self, path: Path, *, delivered: bool) -> None:
         try:
-            self.queue.settle(delivered=delivered)
+            self.queue.settle(path, delivered=delivered)
         except OSError as error:
             _log.warning("outbox_not_tidied", target=self.target.name, why=error.strerror)

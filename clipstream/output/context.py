@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
@@ -11,6 +11,7 @@ import structlog
 from clipstream.errors import ClipstreamError
 from clipstream.log import traceback_of
 from clipstream.media.cutting import Cutter
+from clipstream.output.tally import ClipTally
 from clipstream.report.manifest import Manifest
 from clipstream.results import Interval
 from clipstream.saving import Saving
@@ -34,6 +35,7 @@ class OutputContext:
         stopped: Asked often; once true, work is given up and nothing half-done stays.
         clip_written: Told of every clip as it appears.
         stream_written: Told when all of a stream is written.
+        tally: Where clips are counted.
         saving: What writes the tables that `--save` asks for, if anything is to.
     """
 
@@ -45,6 +47,7 @@ class OutputContext:
     stopped: Callable[[], bool]
     clip_written: Callable[[str, Interval, Path], None]
     stream_written: Callable[[str, Manifest], None]
+    tally: ClipTally = field(default_factory=ClipTally)
     saving: Saving | None = None
 
 

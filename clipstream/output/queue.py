@@ -50,6 +50,8 @@ class OutputQueue(ABC):
         with self._changed:
             if number in self._known:
                 return
+            if isinstance(item, Interval):
+                self._context.tally.found(self._stream, number)
             self._known.add(number)
             self._pending.append(item)
         self.go_on()

@@ -25,17 +25,9 @@ from clipstream.media.thumbnails import thumbnail_jpeg
 from clipstream.output.context import OutputContext, in_words, printable, tell
 from clipstream.output.queue import OutputQueue
 from clipstream.output.records import CLIP_RECORDS, read_record, write_record
+from clipstream.report.description import describe, reason_sentence, seconds
 from clipstream.report.files import writing
-from clipstream.report.manifest import (
-    Manifest,
-    Reel,
-    Source,
-    describe,
-    read_manifest,
-    reason_sentence,
-    seconds,
-    write_manifest,
-)
+from clipstream.report.manifest import Manifest, Reel, Source, read_manifest, write_manifest
 from clipstream.report.page import REPORT_NAME, write_report
 from clipstream.report.tables import TABLE_NAMES, write_features, write_highlights, write_scores
 from clipstream.results import Interval, StreamSummary
@@ -99,12 +91,14 @@ class StreamOutput(OutputQueue):
             result = self._context.cutter.cut(spec, self._context.stopped)
             write_record(self._record_path(interval), identity, result)
         self._clips[interval.number] = result
+        self._context.tally.written(self._stream, interval.number)
         tell(self._context.clip_written, self._stream, interval, result.path)
 
     def _finish(self, summary: StreamSummary) -> None:
-        for interval in summary.intervals:
-            if interval.number not in self._clips and interval.number not in self._uncut:
-                self._cut_or_say_why(interval)
+        left = [one for one in summary.intervals if one.number not in self._clips and one.number not in self._uncut]
+        self._context.tally.found(self._stream, *(interval.number for interval in left))
+        for interval in left:
+            self._cut_or_say_why(interval)
         reel = self._join()
         thumbnails = {}
         for interval in summary.intervals:
@@ -196,6 +190,7 @@ class StreamOutput(OutputQueue):
         )
         if isinstance(item, Interval):
             self._uncut[item.number] = message
+            self._context.tally.failed(self._stream, item.number)
         else:
             failed = replace(self._manifest(item), status="failed", error=message)
             tell(self._context.stream_written, self._stream, failed)

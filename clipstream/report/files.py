@@ -1,13 +1,14 @@
 """Files that appear whole or not at all."""
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from clipstream.errors import OutputError
 
-__all__ = ["write_atomically", "writing"]
+__all__ = ["make_durable", "write_atomically", "writing"]
 
 _ELSEWHERE = "choose another folder with --out"
 _ADVICE = {
@@ -39,13 +40,28 @@ def writing(path: Path) -> Iterator[None]:
         raise OutputError(f"{path}: cannot be written ({seen}): {advice}.") from error
 
 
+def make_durable(path: Path) -> None:
+    """Let a file and its name survive a power cut, as far as the file system can promise that.
+
+    Raises:
+        OutputError: The file cannot be stored.
+    """
+    with writing(path):
+        _store(path)
+        _store_names(path.parent)
+
+
 @contextmanager
-def write_atomically(path: Path) -> Iterator[Path]:
+def write_atomically(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """Give a temporary path to write, and rename it to `path` when the block ends without an exception.
 
     The temporary file lies beside `path` under a name that starts with a dot and is always the same, so that what a
     killed run leaves behind is overwritten by the next. Missing folders are made. A block that raises leaves `path` as
     it was and removes the temporary file.
+
+    Args:
+        path: The file.
+        durable: Whether it has to survive a power cut: for what cannot be made again.
 
     Raises:
         OutputError: A folder or file cannot be made, written or renamed.
@@ -55,7 +71,11 @@ def write_atomically(path: Path) -> Iterator[Path]:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
+            if durable:  # before the rename, which could otherwise outlive what was written
+                _store(temporary)
             temporary.replace(path)
+            if durable:
+                _store_names(path.parent)
         except BaseException:
             _discard(temporary)
             raise
@@ -64,3 +84,16 @@ def write_atomically(path: Path) -> Iterator[Path]:
 def _discard(path: Path) -> None:
     with suppress(OSError):  # the exception on its way says more
         path.unlink(missing_ok=True)
+
+
+def _store(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _store_names(folder: Path) -> None:
+    with suppress(OSError):  # not every file system can
+        _store(folder)

@@ -1,22 +1,17 @@
 """The manifest: what was found in one stream, with which settings, and why. `docs/manifest.md` documents each field."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from clipstream.errors import InputError
-from clipstream.features.base import FeatureInfo
-from clipstream.media.cutting import ClipResult
 from clipstream.report.files import write_atomically
 from clipstream.report.records import from_json, to_json
-from clipstream.results import Interval, Reason, StreamSummary
-from clipstream.settings import Settings
-from clipstream.timing import clock, to_ms
+from clipstream.results import Reason
 
 __all__ = [
     "MANIFEST_NAME",
@@ -28,12 +23,9 @@ __all__ = [
     "Source",
     "UsedFeature",
     "UsedSignal",
-    "describe",
-    "describe_highlight",
+    "encode_highlight",
     "parse_manifest",
     "read_manifest",
-    "reason_sentence",
-    "seconds",
     "write_manifest",
 ]
 
@@ -221,89 +213,40 @@ class Manifest:
         return tuple(filter(None, (*(one.clip for one in self.highlights), reel, *self.saved)))
 
 
-def seconds(time_s: Fraction) -> Decimal:
-    """Return media time as an exact decimal of three digits, to the nearest millisecond."""
-    return Decimal(to_ms(time_s)).scaleb(-3)
+def encode_highlight(one: Highlight) -> str:
+    """Return a highlight as the manifest has it: a line of JSON."""
+    return json.dumps(to_json(one), ensure_ascii=False, allow_nan=False)
 
 
-def reason_sentence(reasons: tuple[Reason, ...]) -> str:
-    """Say in one sentence why a moment stands out.
-
-    >>> reason_sentence((Reason("audio", "loudness", -9.0, -31.0, "dBFS", 21.4, 0.8),))
-    'loudness 21.4 deviations above usual'
-    """
-    return "; ".join(
-        f"{reason.label} {abs(reason.deviations):.1f} deviations {'above' if reason.deviations > 0 else 'below'} usual"
-        for reason in reasons
-        if reason.deviations
-    ) or ("all features together stand out, none of them alone")
-
-
-def describe(
-    summary: StreamSummary,
-    source: Source,
-    settings: Settings,
-    *,
-    left_out: tuple[tuple[str, str], ...] = (),
-    clips: Mapping[int, ClipResult] | None = None,
-    uncut: Mapping[int, str] | None = None,
-    reel: Reel | None = None,
-    error: str | None = None,
-) -> Manifest:
-    """Make the manifest of a stream that has ended.
+def write_manifest(
+    folder: Path, manifest: Manifest, *, lines: Iterable[str] | None = None, durable: bool = False
+) -> Path:
+    """Write `manifest.json` into the stream's folder and return its path.
 
     Args:
-        summary: What was found.
-        source: What it was found in; the durations and problem are those of `summary`.
-        settings: The run's.
-        left_out: Features that could not be used, and why, as `Selection.left_out` has them.
-        clips: The clips by highlight number. Their files lie in `clips/`.
-        uncut: By highlight number, why there is no clip.
-        reel: The clips joined, if that was asked for.
-        error: What failed; the status is `"failed"` if given.
-    """
-    clips, uncut = clips or {}, uncut or {}
-    return Manifest(
-        stream=summary.stream,
-        source=Source(
-            path=source.path,
-            name=source.name,
-            size_bytes=source.size_bytes,
-            fingerprint=source.fingerprint,
-            duration_s=seconds(summary.end.duration_s),
-            claimed_duration_s=None if summary.end.claimed_s is None else seconds(summary.end.claimed_s),
-            streams=source.streams,
-            problem=summary.end.problem or source.problem,
-        ),
-        status="failed" if error else "complete",
-        error=error,
-        settings=settings.as_dict(),
-        settings_fingerprint=settings.fingerprint(),
-        features=tuple(_used(info) for info in summary.features),
-        left_out=tuple(LeftOut(name, why) for name, why in left_out),
-        threshold=summary.threshold,
-        floor=summary.floor,
-        explanation=summary.explanation,
-        highlights=tuple(
-            describe_highlight(one, clips.get(one.number), uncut.get(one.number)) for one in summary.intervals
-        ),
-        reel=reel,
-        errors=summary.errors,
-    )
-
-
-def write_manifest(folder: Path, manifest: Manifest) -> Path:
-    """Write `manifest.json` into the stream's folder and return its path.
+        folder: The stream's folder.
+        manifest: What to write.
+        lines: Instead of its highlights, as `encode_highlight` gave them before.
+        durable: Whether it has to survive a power cut, because it cannot be made again.
 
     Raises:
         OutputError: It cannot be written.
     """
     path = folder / MANIFEST_NAME
+    lines = map(encode_highlight, manifest.highlights) if lines is None else lines
+    with write_atomically(path, durable=durable) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.writelines(_parts(replace(manifest, highlights=()), lines))
+    return path
+
+
+def _parts(manifest: Manifest, lines: Iterable[str]) -> Iterator[str]:
     document = to_json(manifest)
     text = json.dumps({"schema": document.pop("schema"), **document}, ensure_ascii=False, allow_nan=False, indent=2)
-    with write_atomically(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
-    return path
+    before, here, after = text.partition('\n  "highlights": [')  # no text in it has a line break of its own
+    yield before + here
+    for place, line in enumerate(lines):
+        yield f"{',' if place else ''}\n    {line}"
+    yield f"\n  {after}\n"
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -321,48 +264,20 @@ def parse_manifest(text: str) -> Manifest:
         InputError: The text is no JSON, of another schema, or has a field that is missing or of a wrong type.
     """
     try:
-        document = json.loads(text, parse_float=Decimal, parse_constant=_refuse)
-        manifest = from_json(Manifest, document)
+        return _parsed(text)
     except (ValueError, RecursionError, ArithmeticError) as error:
         raise InputError(f"no clipstream manifest ({error}): run the input again with --force.") from error
+
+
+def _parsed(text: str) -> Manifest:
+    manifest = from_json(Manifest, json.loads(text, parse_float=Decimal, parse_constant=_refuse))
     if manifest.schema != SCHEMA:
-        raise InputError(f"the manifest's schema is {manifest.schema!r}, known is {SCHEMA!r}: run the input again.")
+        raise ValueError(f"its schema is {manifest.schema!r}, known is {SCHEMA!r}")
     for name in manifest.files:
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise InputError(f"the manifest names {name!r}, outside its own folder: run the input again.")
+            raise ValueError(f"it names {name!r}, outside its own folder")
     return manifest
 
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no JSON")
-
-
-def _used(info: FeatureInfo) -> UsedFeature:
-    signals = (UsedSignal(one.name, one.label, one.unit, one.weight) for one in info.signals)
-    return UsedFeature(info.name, info.weight, tuple(signals), info.about)
-
-
-def describe_highlight(interval: Interval, clip: ClipResult | None, uncut: str | None = None) -> Highlight:
-    """Make the entry of a highlight: its clip as the cutter described it, or why there is none."""
-    start, end, peak = interval.start_ms, interval.end_ms, interval.peak_ms
-    return Highlight(
-        number=interval.number,
-        rank=interval.rank,
-        start_s=Decimal(start).scaleb(-3),
-        end_s=Decimal(end).scaleb(-3),
-        peak_s=Decimal(peak).scaleb(-3),
-        start=clock(start),
-        end=clock(end),
-        peak=clock(peak),
-        score=interval.score,
-        peak_score=interval.peak_score,
-        reason=reason_sentence(interval.reasons),
-        reasons=interval.reasons,
-        clip=f"clips/{clip.path.name}" if clip else None,
-        clip_start_s=seconds(clip.start_s) if clip else None,
-        clip_end_s=seconds(clip.end_s) if clip else None,
-        frames=clip.frames if clip else None,
-        copied=clip.copied if clip else None,
-        method=clip.method if clip else None,
-        notes=(*(clip.notes if clip else ()), *((uncut,) if uncut else ())),
-    )

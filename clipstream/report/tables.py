@@ -2,8 +2,9 @@
 
 import csv
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from clipstream.report.files import write_atomically
-from clipstream.report.manifest import Manifest
+from clipstream.report.manifest import Highlight, Manifest
 from clipstream.results import StreamSummary
 from clipstream.timing import SLICE_S
 
@@ -21,8 +22,10 @@ __all__ = [
     "SCORES_SCHEMA",
     "TABLE_NAMES",
     "covering_windows",
+    "highlight_row",
     "write_features",
     "write_highlights",
+    "write_rows",
     "write_scores",
 ]
 
@@ -45,17 +48,28 @@ def write_highlights(folder: Path, manifest: Manifest) -> Path:
     Raises:
         OutputError: It cannot be written.
     """
+    return write_rows(folder, map(highlight_row, manifest.ranked))
+
+
+def highlight_row(one: Highlight) -> str:
+    """Return a highlight as `highlights.csv` has it: a line."""
+    times = (one.start_s, one.end_s, one.peak_s)
+    length = one.end_s - one.start_s
+    cut = (one.method or "", "; ".join(one.notes))
+    rest = (one.reason, one.clip or "", one.number, _three(length), one.start, *cut)
+    return _row("" if one.rank is None else one.rank, *map(_three, times), f"{one.score:.3f}", *rest)
+
+
+def write_rows(folder: Path, rows: Iterable[str]) -> Path:
+    """Write `highlights.csv` from lines as `highlight_row` gives them, and return its path.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
     path = folder / HIGHLIGHTS_NAME
     with write_atomically(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(_HIGHLIGHT_COLUMNS)
-        for one in manifest.ranked:
-            times = (one.start_s, one.end_s, one.peak_s)
-            score = f"{one.score:.3f}"
-            length = one.end_s - one.start_s
-            cut = (one.method or "", "; ".join(one.notes))
-            rest = (one.reason, one.clip or "", one.number, _three(length), one.start, *cut)
-            writer.writerow(("" if one.rank is None else one.rank, *map(_three, times), score, *rest))
+        file.write(_row(*_HIGHLIGHT_COLUMNS))
+        file.writelines(rows)
     return path
 
 
@@ -150,6 +164,12 @@ def _write(path: Path, columns: Sequence[_Column], schema: str, summary: StreamS
     with write_atomically(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
     return path
+
+
+def _row(*values: object) -> str:
+    text = StringIO(newline="")
+    csv.writer(text).writerow(values)
+    return text.getvalue()
 
 
 def _three(time_s: Decimal) -> str:
