@@ -87,7 +87,9 @@ class JobStatus:
         exit_status: Of the program, once it is over.
         highlights: How many were found.
         clips: How many of them are on disk as clips.
-        duration_s: Seconds of media that were looked at.
+        duration_s: Seconds of media that were looked at; of a live stream, by the latest attempt, without what did not
+            come or was left out.
+        for_s: For how long a live stream was to be read; `None` for media that end.
         problem: What was wrong with the media that were looked at all the same: it is truncated, …
         manifest: Path of the manifest, relative to the output folder.
         report: Path of the report likewise.
@@ -105,6 +107,7 @@ class JobStatus:
     highlights: int = 0
     clips: int = 0
     duration_s: float = 0.0
+    for_s: float | None = None
     problem: str | None = None
     manifest: str | None = None
     report: str | None = None

@@ -1,11 +1,9 @@
 """A run over files, from checked inputs to outcomes: what the command line and scripts call."""
 
-import fcntl
-import hashlib
-import json
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -19,6 +17,7 @@ import structlog
 from clipstream.errors import InputError, StoppedError, UsageError
 from clipstream.features.registry import Selection, select_features
 from clipstream.fetching import Downloads, WebInput
+from clipstream.job_folders import begin_job, clear_other_jobs, job_folder, only_run
 from clipstream.live import Cameras
 from clipstream.log import traceback_of
 from clipstream.media.inputs import STATE_FOLDER, Input
@@ -56,6 +55,7 @@ class Outcome:
             goes on with it), `"failed"`, or `"bad_input"`.
         message: One line: why it failed, or what is to be known about it.
         manifest: What was found.
+        read_s: Of a live stream, for how much of its time something came and was looked at in this run.
     """
 
     stream: str
@@ -64,6 +64,7 @@ class Outcome:
     state: OutcomeState
     message: str | None = None
     manifest: Manifest | None = None
+    read_s: Fraction | None = None
 
 
 class Watcher(Protocol):
@@ -141,6 +142,7 @@ class _Job:
         self._state, self._downloads = self._out / STATE_FOLDER, Downloads(self._out)
         self._outcomes: dict[str, Outcome] = {}
         self._started: set[str] = set()
+        self._slices_read: Counter[str] = Counter()
         self._media: dict[str, _Ready] = {}
         self._selection: Selection
         self._lock = Lock()
@@ -183,7 +185,7 @@ class _Job:
                 tell = partial(self._watcher.fetching, item.stream) if isinstance(self._watcher, FetchWatcher) else None
                 options = ConnectionOptions(stall_s=self._settings.stall_s, redirects=item.check is None)
                 try:
-                    with _only_run(self._state, [item.stream]):
+                    with only_run(self._state, [item.stream]):
                         fetched.append(self._downloads.get(item, tell or (lambda _: None), stop, options))
                 except StoppedError:
                     pass
@@ -225,9 +227,16 @@ class _Job:
     def _work(self, ready: list[_Ready], todo: list[_Ready]) -> None:
         job = self._job_folder(ready)
         resumed = job.is_dir()
-        with _only_run(self._state, [*(item.item.stream for item in todo), *(item.stream for item in self._live)]):
+        with only_run(self._state, [*(item.item.stream for item in todo), *(item.stream for item in self._live)]):
             for item in todo:
                 claim(self._out, item.item, item.fingerprint)
+            anew = clear_other_jobs(job, [item.stream for item in self._live])
+            if anew and not resumed:
+                _log.warning(
+                    "detection_begins_anew",
+                    streams=sorted(anew),
+                    reason="other settings or streams than before: what was found is finished, the rest is forgotten",
+                )
             again = self._attempt(job, ready, todo, resumed=resumed)
             if again:
                 # They ended before an interruption, and what they left was taken away since: from the beginning, then.
@@ -241,7 +250,7 @@ class _Job:
         from clipstream.dataflow.run import run_flow  # noqa: PLC0415
 
         with writing(self._out):
-            job.mkdir(parents=True, exist_ok=True)
+            begin_job(job, [item.stream for item in self._live])
             for item in todo:  # what is there is of other settings, or was asked to be done again
                 if resumed and self._finished(item.item, item.fingerprint):
                     continue  # by this very run, before it was interrupted
@@ -317,7 +326,7 @@ class _Job:
         records = (self._state / name for name in (CLIP_RECORDS, JOURNALS))
         leftovers = [job, *(folder / item.item.stream for folder in records for item in ready)]
         if any(path.exists() for path in leftovers):
-            with suppress(UsageError), _only_run(self._state, [item.item.stream for item in ready]):
+            with suppress(UsageError), only_run(self._state, [item.item.stream for item in ready]):
                 self._forget_records_of_finished(ready)
                 shutil.rmtree(job, ignore_errors=True)
 
@@ -331,7 +340,7 @@ class _Job:
             version("clipstream"),
             self._settings.force,
         ]
-        return self._state / "jobs" / hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+        return job_folder(self._state, parts)
 
     def _on_clip(self, telling: Telling, stream: str, interval: Interval, path: Path) -> None:
         telling.clip_written(stream, interval, path)
@@ -342,6 +351,7 @@ class _Job:
         with self._lock:
             first = item.stream not in self._started
             self._started.add(item.stream)
+            self._slices_read[item.stream] += item.frame_count > 0 or item.audio is not None
         if first:
             file = self._media.get(item.stream)
             self._watcher.started(item.stream, file.media.duration_s if file else None)
@@ -368,7 +378,8 @@ class _Job:
         message: str | None = None,
         manifest: Manifest | None = None,
     ) -> Outcome:
-        return Outcome(item.stream, _source(item), self._out / item.stream, state, message, manifest)
+        read_s = slice_start(self._slices_read[item.stream]) if isinstance(item, LiveInput) else None
+        return Outcome(item.stream, _source(item), self._out / item.stream, state, message, manifest, read_s)
 
     def _report(self, outcome: Outcome) -> None:
         with self._lock:
@@ -380,21 +391,3 @@ def _source(item: Input | LiveInput | WebInput) -> Path | str:
     if isinstance(item, Input):
         return item.origin or item.path
     return str(item.address)
-
-
-@contextmanager
-def _only_run(state: Path, streams: Sequence[str]) -> Iterator[None]:
-    """Keep other runs from writing the same streams: a byte of one file is locked for each."""
-    with writing(state):
-        lock = (state / "lock").open("a")
-    with lock:
-        for stream in streams:
-            byte = int.from_bytes(hashlib.sha256(stream.encode()).digest()[:6])
-            try:
-                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
-            except BlockingIOError:
-                raise UsageError(
-                    f"{stream}: another run is writing it to {state.parent}; wait for that or stop it, "
-                    "or choose another folder with --out."
-                ) from None
-        yield

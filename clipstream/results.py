@@ -96,6 +96,7 @@ class Interval:
         reasons: Why, the largest share first.
         rank: 1 for the best of the stream; `None` while the stream still runs.
         peak_score: Score of the half-second that stands out most.
+        date_ms: Date of `start_ms` in milliseconds since 1970, of a live stream whose recording tells it.
     """
 
     stream: str
@@ -107,6 +108,7 @@ class Interval:
     reasons: tuple[Reason, ...] = ()
     rank: int | None = None
     peak_score: float = 0.0
+    date_ms: int | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)

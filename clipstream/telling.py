@@ -1,8 +1,7 @@
 """Who is told how a run goes: programs and web services of each clip, and Prometheus of everything that is counted."""
 
-import time
 from contextlib import ExitStack, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
 from threading import Lock
@@ -87,9 +86,9 @@ class Telling:
         """Announce a clip. It is on disk when this returns, and delivered even if the process dies now."""
         if self._outbox is None:
             return
-        began = None
-        if self._cameras is not None and stream in self._cameras.inputs:
-            began = datetime.fromtimestamp(self._cameras.began_unix_s(stream), UTC)
+        began = None  # as a clock that never drifted would tell it now
+        if interval.date_ms is not None:
+            began = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=interval.date_ms - interval.start_ms)
         try:
             self._outbox.post(Message.of(interval, path, self._out / stream / MANIFEST_NAME, began))
         except OutputError as error:
@@ -113,8 +112,7 @@ class Telling:
                 found.append(StreamStatus(stream, clips=self.tally.counts(stream)))
                 continue
             feed, saving = live[stream]
-            now_s = time.time() - self._cameras.began_unix_s(stream)
-            lag_s = None if at_s is None else max(now_s - float(at_s + SLICE_S), 0.0)
+            lag_s = None if at_s is None else max(float(feed.now_s - at_s - SLICE_S), 0.0)
             segments = _sizes(self._cameras.recording(stream))
             found.append(
                 StreamStatus(

@@ -12,7 +12,7 @@ from scenes import LIGHT, clip_digests, make_scene, run_program
 from clipstream import Input, Interval, Outcome, Settings, run_job
 from clipstream.dataflow import run as dataflow_run
 from clipstream.errors import InputError, OutputError
-from clipstream.job import _only_run
+from clipstream.job_folders import only_run
 from clipstream.testing.media import Sound, Video, even_times, make_clip
 
 
@@ -266,7 +266,7 @@ def test_what_was_saved_is_kept_for_as_long_as_there_is_no_room(
 def test_two_runs_do_not_write_the_same_stream_at_a_time(scene: Path, tmp_path: Path) -> None:
     state = tmp_path / "out" / ".clipstream"
     state.mkdir(parents=True)
-    with _only_run(state, ["scene"]):
+    with only_run(state, ["scene"]):
         refused = run_program(scene, "--out", tmp_path / "out", "--top", "1", "--features", ",".join(LIGHT))
         assert (
             run_program(scene, "--out", tmp_path / "elsewhere", "--top", "1", "--features", ",".join(LIGHT)).returncode

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -134,14 +135,28 @@ def test_private_addresses_are_refused_unless_allowed(server: HttpServer, scene:
     assert server.answered == ()
 
 
-def test_a_camera_is_watched_for_the_time_given(scene: Path, tmp_path: Path) -> None:
+def test_a_camera_is_watched_for_the_time_given_and_the_same_message_is_answered_without_it(
+    scene: Path, tmp_path: Path
+) -> None:
+    long_ago = tmp_path / ".clipstream" / "recordings" / "demo-123.json"  # the stream was read for the first time then
+    long_ago.parent.mkdir(parents=True)
+    long_ago.write_text(json.dumps({"began_unix_s": time.time() - 3600}), "utf-8")
     with RtspServer(scene, speed=4) as camera:
         code, status, said = job(tmp_path, camera.url, CLIPSTREAM_FOR="2s")
-    assert (code, status["status"]) == (0, "COMPLETED"), said
-    assert status["duration_s"] > 0
+        sent_s = max(one.stream_pts_s for one in camera.sent) + 1
+    assert (code, status["status"], status["for_s"]) == (0, "COMPLETED", 2), said
+    assert 0 < status["duration_s"] <= sent_s
     manifest = read_manifest(tmp_path / "demo-123")
     assert manifest is not None
     assert manifest.source.path == camera.url
+    code, again, said = job(tmp_path, camera.url, CLIPSTREAM_FOR="2s")  # which is gone by now
+    assert (code, again) == (0, status | {"attempts": 2}), said
+    known = read_status(tmp_path / "demo-123")
+    assert known is not None
+    for other in ({"CLIPSTREAM_FOR": "3s"}, {"CLIPSTREAM_WINDOW": "4s"}, {"CLIPSTREAM_FORCE": "true"}):
+        code, failed, said = job(tmp_path, camera.url, **({"CLIPSTREAM_FOR": "2s"} | other))
+        assert (code, failed["status"]) == (2, "FAILED"), said
+        write_status(tmp_path / "demo-123", known)
 
 
 def test_a_stopped_job_says_so_and_goes_on(server: HttpServer, scene: Path, tmp_path: Path) -> None:

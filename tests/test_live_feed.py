@@ -211,8 +211,14 @@ class Recorder:
     def __init__(self) -> None:
         self.told: list[Any] = []
 
-    def begin(self, container: av.container.InputContainer, offset_s: Fraction) -> None:
+    def begin(
+        self,
+        container: av.container.InputContainer,
+        offset_s: Fraction,
+        date_of: Callable[[Fraction], float | None] | None = None,
+    ) -> None:
         self.told.append(("begin", len(container.streams), offset_s))
+        assert date_of is not None
 
     def write(self, packet: "av.packet.Packet[Any]") -> None:
         assert packet.dts is not None

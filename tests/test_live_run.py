@@ -1,7 +1,9 @@
 """Live streams as a whole, from the camera to the clip: what a fault costs, and that nothing is lost but in its gap."""
 
 import errno
+import time
 from collections.abc import Iterator
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
@@ -71,6 +73,19 @@ def test_every_moment_of_a_healthy_camera_becomes_a_clip_that_begins_with_the_as
     assert outcome.state == "done"
     assert len(whole_moments(server)) >= 2
     assert len(assert_nothing_lost(run, server)) >= 3
+
+
+def test_clips_are_dated_by_the_world_though_the_cameras_clock_runs_four_times_as_fast(
+    run: LiveRun, server: RtspServer
+) -> None:
+    run.more_clips(4)
+    run.finish()
+    sent_s = {one.number: one.at_s for one in server.sent if one.kind == "video"}
+    world_s = time.time() - time.monotonic()
+    for one in run.highlights():
+        asked = min(number for number, seen_s in run.seen["cam"].items() if seen_s >= float(one.start_s))
+        # The clock runs away by 0.75 s with each second, and a segment of two seconds has one date.
+        assert datetime.fromisoformat(str(one.date)).timestamp() == pytest.approx(world_s + sent_s[asked], abs=1.7)
 
 
 def test_a_stall_is_seen_and_overcome_and_costs_its_gap_alone(run: LiveRun, server: RtspServer) -> None:

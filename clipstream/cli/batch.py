@@ -21,7 +21,7 @@ from clipstream.media.live.address import Credentials, LiveAddress, LiveInput, c
 from clipstream.media.live.connection import ConnectionOptions, LiveConnection
 from clipstream.media.live.web import AddressCheck, find_media
 from clipstream.options import JOB_VARIABLE
-from clipstream.report.manifest import MANIFEST_NAME
+from clipstream.report.manifest import MANIFEST_NAME, read_manifest
 from clipstream.report.page import REPORT_NAME
 from clipstream.settings import Settings
 
@@ -52,7 +52,7 @@ class _Batch:
         self._message, self._settings, self._presentation = message, settings, presentation
         self._out = Path(settings.out)
         self._folder = self._out / message.name
-        before = read_status(self._folder)
+        self._before = before = read_status(self._folder)
         if before is not None and before.stream_id != message.stream_id:
             raise UsageError(
                 f"{message.stream_id}: its folder {self._folder} is that of {before.stream_id}; "
@@ -67,10 +67,9 @@ class _Batch:
 
     def run(self) -> int:
         outcomes: tuple[Outcome, ...] = ()
-        self._note()
         try:
             with signals_received() as received, _sigterm_raises():
-                outcomes = self._work()
+                outcomes = self._answered() or self._work()
         except KeyboardInterrupt as stopped:
             number = signal.SIGTERM if isinstance(stopped, _Terminated) else signal.SIGINT
             return self._fail(_STOPPED, 128 + number)
@@ -82,14 +81,37 @@ class _Batch:
                 return status
             raise
         status = exit_status(outcomes, (), received)
-        self._conclude(outcomes[0], status)
+        if outcomes[0].state != "already_done" or self._status.for_s is None:
+            self._conclude(outcomes[0], status)
         if self._presentation.as_json:
             print_document(run_document(outcomes, ()))
         elif not self._presentation.quiet:
             print_summary(outcomes)
         return status
 
+    def _answered(self) -> tuple[Outcome, ...] | None:
+        """Return what is known of a live stream that was read for as long, with these settings; `None` without that."""
+        settings, before, manifest = self._settings, self._before, read_manifest(self._folder)
+        if (
+            before is None
+            or before.status != "COMPLETED"
+            or before.for_s is None
+            or before.for_s != settings.for_s
+            or before.source != str(LiveAddress.parse(self._message.stream_url))
+            or settings.force
+            or manifest is None
+            or manifest.status != "complete"
+            or manifest.settings_fingerprint != settings.fingerprint()
+            or not all((self._folder / name).is_file() for name in manifest.files)
+        ):
+            return None
+        self._status = before
+        self._note(attempts=before.attempts + 1)
+        said = "already finished with these settings; --force does it again."
+        return (Outcome(self._message.name, before.source, self._folder, "already_done", said, manifest),)
+
     def _work(self) -> tuple[Outcome, ...]:
+        self._note()
         item = self._looked_up()
         self._note(status="IN_PROGRESS", message="at work.", started_at=now_text())
         with watching(quiet=self._presentation.quiet) as watcher:
@@ -116,6 +138,7 @@ class _Batch:
                 f"{address}: this stream has no end, and a job needs one; set --for or CLIPSTREAM_FOR, say to 1h."
             )
         LiveConnection(address, options).close()  # what is dead now is a bad job, and nothing to wait for
+        self._status = replace(self._status, for_s=settings.for_s)
         return LiveInput(name, address, redirects=check is None)
 
     def _conclude(self, outcome: Outcome, status: int) -> None:
@@ -127,7 +150,7 @@ class _Batch:
                 self._status,
                 highlights=len(manifest.highlights),
                 clips=sum(one.clip is not None for one in manifest.highlights),
-                duration_s=float(manifest.source.duration_s),
+                duration_s=float(manifest.source.duration_s if outcome.read_s is None else outcome.read_s),
                 problem=manifest.source.problem,
                 manifest=str(where / MANIFEST_NAME) if (outcome.folder / MANIFEST_NAME).exists() else None,
                 report=str(report) if (self._out / report).exists() else None,

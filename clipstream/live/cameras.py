@@ -3,7 +3,6 @@
 import json
 import math
 import time
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -14,6 +13,7 @@ from threading import Lock
 import structlog
 
 from clipstream.live.overload import Overload, Saving
+from clipstream.live.pending import PendingHighlights
 from clipstream.media.inputs import STATE_FOLDER
 from clipstream.media.live.address import LiveInput
 from clipstream.media.live.connection import ConnectionOptions
@@ -23,12 +23,13 @@ from clipstream.media.live.status import FeedStatus
 from clipstream.media.pictures import DecodeMode
 from clipstream.media.slices import MediaNeeds, Slice
 from clipstream.report.files import write_atomically, writing
+from clipstream.results import Interval
 from clipstream.settings import Settings
 from clipstream.timing import SLICE_S, slice_start
 
 __all__ = ["Camera", "Cameras"]
 
-_RECORDINGS = "recordings"
+_RECORDINGS, _PENDING = "recordings", "pending"
 
 _RESUMED_SLICES = 60
 """After so many new slices, a moment that an interruption cut off has been given out."""
@@ -94,11 +95,12 @@ class Cameras:
     def __init__(self, inputs: Sequence[LiveInput], settings: Settings, needs: MediaNeeds) -> None:
         self.inputs = {item.stream: item for item in inputs}
         self._settings, self._needs = settings, needs
-        self._folder = Path(settings.out) / STATE_FOLDER / _RECORDINGS
+        state = Path(settings.out) / STATE_FOLDER
+        self._folder = state / _RECORDINGS
+        self._pending = {stream: PendingHighlights(state / _PENDING / f"{stream}.json") for stream in self.inputs}
         self._until_s = math.inf if settings.for_s is None else time.monotonic() + settings.for_s
         self._open: dict[str, Camera] = {}
         self._recorders: dict[str, Recorder] = {}
-        self._held: defaultdict[str, dict[int, Fraction]] = defaultdict(dict)
         self._releases: dict[tuple[str, int], Callable[[], None]] = {}
         self._dates: dict[str, float] = {}
         self._lock = Lock()
@@ -122,8 +124,8 @@ class Cameras:
         )
         with self._lock:
             self._recorders[stream] = recorder
-            for ticket, start_s in self._held[stream].items():
-                self._releases[stream, ticket] = recorder.hold(start_s)
+            for pending in self._pending[stream].all():
+                self._releases[stream, pending.number] = recorder.hold(Fraction(pending.start_ms, 1000))
         release = None
         if n:
             reach_s = settings.max_length_s + settings.context_before_s + settings.window_s
@@ -139,7 +141,10 @@ class Cameras:
                 redirects=self.inputs[stream].redirects,
             ),
             sink=recorder,
-            start_slice=max(n, math.floor((time.time() - began_unix_s) / float(SLICE_S))),
+            # A clock that runs fast has taken stream time past the world's: never go back behind what is recorded.
+            start_slice=max(
+                n, math.floor((time.time() - began_unix_s) / float(SLICE_S)), math.ceil(recorder.end_s / SLICE_S)
+            ),
             began_unix_s=began_unix_s,
         )
         camera = Camera(stream, feed, recorder, release)
@@ -151,17 +156,21 @@ class Cameras:
         """Return the folder of a stream's recording."""
         return self._folder / stream
 
-    def hold(self, stream: str, number: int, start_s: Fraction) -> None:
-        """Keep what is recorded from a time on until highlight `number` is released."""
+    def pending(self, stream: str) -> tuple[Interval, ...]:
+        """Return the highlights that are held, those of earlier runs first, which may have had other settings."""
+        return self._pending[stream].all()
+
+    def hold(self, stream: str, interval: Interval) -> None:
+        """Keep what a highlight needs of the recording, through any restart, until it is released by its number."""
         with self._lock:
-            self._held[stream][number] = start_s
+            self._pending[stream].add(interval)
             if (recorder := self._recorders.get(stream)) is not None:
-                self._releases[stream, number] = recorder.hold(start_s)
+                self._releases[stream, interval.number] = recorder.hold(Fraction(interval.start_ms, 1000))
 
     def release(self, stream: str, number: int) -> None:
-        """Let go of what was held for a highlight."""
+        """Let go of a highlight: its clip is in the manifest, or cannot be cut."""
         with self._lock:
-            self._held[stream].pop(number, None)
+            self._pending[stream].remove(number)
             release = self._releases.pop((stream, number), None)
         if release is not None:
             release()

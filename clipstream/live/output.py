@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from itertools import count
 from threading import Event
 
 import numpy as np
@@ -36,6 +37,7 @@ _POLL_S = 0.05
 _RECORDED_WITHIN_S = 20
 _REPORTED_SLICES = 24 * 7200
 _THUMBNAILS = 200
+_SAME_DATE = timedelta(minutes=1)
 
 _log = structlog.get_logger()
 
@@ -43,8 +45,8 @@ _log = structlog.get_logger()
 class LiveOutput(OutputQueue):
     """Everything that is written for one live stream.
 
-    A highlight is in the manifest as soon as its clip is there, and is not cut again after that. Clips are named by the
-    date at which they start.
+    A highlight is in the manifest as soon as its clip is there, and is not cut again after that. Until then the cameras
+    hold it, and the next run finishes it, whatever its settings. Clips are named by the date at which they start.
 
     Args:
         context: The run's; its cutter is given recordings to cut from.
@@ -62,11 +64,20 @@ class LiveOutput(OutputQueue):
         self._cutter = RecordingCutter(context.cutter)
         self._listing = Listing(self._folder, self._begun())
         self._ended = False
+        left = cameras.pending(stream)
+        # Runs with other settings number theirs from 1, too: here each has the next number that no other has.
+        self._numbers = count(max((one.number for one in left), default=0) + 1)
+        for one in left:
+            super().add(one)
 
     def add(self, item: Interval | StreamSummary) -> None:
         """Take a highlight to cut, or the summary that ends the stream. Returns at once."""
         if isinstance(item, Interval):
-            self._cameras.hold(self._stream, item.number, Fraction(item.start_ms, 1000))
+            if any(_within(item, one.start_ms, one.end_ms) for one in self.pending() if isinstance(one, Interval)):
+                return  # from before an interruption, or found again after it
+            date_ms = round(self._date(item.start_ms).timestamp() * 1000) if item.date_ms is None else item.date_ms
+            item = replace(item, number=next(self._numbers), date_ms=date_ms)
+            self._cameras.hold(self._stream, item)
         super().add(item)
 
     def close(self) -> None:
@@ -83,13 +94,11 @@ class LiveOutput(OutputQueue):
         if known is None or known.clip is None:
             self._await(interval)
             result = self._cutter.cut(self._spec(interval), self._context.stopped)
-            highlight = describe_highlight(interval, result)
             make_durable(result.path)  # before it is listed, and so never cut again
-            known = self._append(interval, replace(highlight, date=_iso(self._date(interval.start_ms))))
+            known = self._append(interval, describe_highlight(interval, result))
         self._context.tally.written(self._stream, interval.number)
         # Told again after a crash, which may have come before it was told: who listens knows what it was told already.
-        numbered = replace(interval, number=known.number)
-        tell(self._context.clip_written, self._stream, numbered, self._folder / str(known.clip))
+        tell(self._context.clip_written, self._stream, _as_listed(interval, known), self._folder / str(known.clip))
         self._cameras.release(self._stream, interval.number)
 
     def _finish(self, summary: StreamSummary) -> None:
@@ -164,9 +173,13 @@ class LiveOutput(OutputQueue):
             pause.wait(_POLL_S)
 
     def _spec(self, interval: Interval) -> ClipSpec:
-        settings, date = self._context.settings, self._date(interval.start_ms)
+        settings, date = self._context.settings, _date_of(interval)
         suffix = ".mp4" if settings.container == "source" else f".{settings.container}"
-        target = self._folder / "clips" / f"{date:%Y-%m-%dT%H-%M-%S}.{date.microsecond // 1000:03d}Z{suffix}"
+        taken = {one.clip for one in self._listing.highlights if not _same(one, interval)}
+        # Two may have one date where the world's clock was set back.
+        dates = (date + timedelta(milliseconds=more) for more in count())
+        names = (f"clips/{at:%Y-%m-%dT%H-%M-%S}.{at.microsecond // 1000:03d}Z{suffix}" for at in dates)
+        target = self._folder / next(name for name in names if name not in taken)
         with writing(target):
             target.parent.mkdir(parents=True, exist_ok=True)
         return ClipSpec(
@@ -182,11 +195,14 @@ class LiveOutput(OutputQueue):
         )
 
     def _date(self, time_ms: int) -> datetime:
-        return datetime.fromtimestamp(self._cameras.began_unix_s(self._stream), UTC) + timedelta(milliseconds=time_ms)
+        """Return the date of a stream time: as it is recorded, or else by the time since the stream was first read."""
+        recorded = self._recording.date_of(Fraction(time_ms, 1000))
+        began = datetime.fromtimestamp(self._cameras.began_unix_s(self._stream), UTC)
+        return recorded or began + timedelta(milliseconds=time_ms)
 
     def _append(self, interval: Interval, highlight: Highlight) -> Highlight:
         other = next((one for one in self._listing.highlights if _same(one, interval)), None)
-        return self._listing.add(highlight, instead_of=other)
+        return self._listing.add(replace(highlight, date=_iso(_date_of(interval))), instead_of=other)
 
     def _thumbnail(self, one: Highlight) -> bytes | None:
         if one.clip is None or one.clip_start_s is None:
@@ -194,8 +210,40 @@ class LiveOutput(OutputQueue):
         return thumbnail_jpeg(self._folder / one.clip, max(Fraction(one.peak_s - one.clip_start_s), Fraction(0)))
 
 
+def _within(interval: Interval, start_ms: int, end_ms: int) -> bool:
+    """Say whether a highlight is the one of a span: found again after a crash, it may end elsewhere."""
+    return start_ms <= interval.peak_ms < end_ms
+
+
 def _same(one: Highlight, interval: Interval) -> bool:
-    return (one.start_s, one.end_s) == (Decimal(interval.start_ms).scaleb(-3), Decimal(interval.end_ms).scaleb(-3))
+    if not _within(interval, _ms(one.start_s), _ms(one.end_s)):
+        return False
+    # Stream time begins anew where the state folder was removed: then the dates differ.
+    return one.date is None or abs(datetime.fromisoformat(one.date) - _date_of(interval)) < _SAME_DATE
+
+
+def _as_listed(interval: Interval, one: Highlight) -> Interval:
+    """Return a highlight as the manifest has it, so that it is told in the same words each time."""
+    return replace(
+        interval,
+        number=one.number,
+        start_ms=_ms(one.start_s),
+        end_ms=_ms(one.end_s),
+        peak_ms=_ms(one.peak_s),
+        score=one.score,
+        reasons=one.reasons,
+        peak_score=one.peak_score,
+        date_ms=round(datetime.fromisoformat(one.date).timestamp() * 1000) if one.date else interval.date_ms,
+    )
+
+
+def _ms(time_s: Decimal) -> int:
+    return int(time_s.scaleb(3))
+
+
+def _date_of(interval: Interval) -> datetime:
+    assert interval.date_ms is not None, "it was dated when it was taken"
+    return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=interval.date_ms)
 
 
 def _iso(date: datetime) -> str:

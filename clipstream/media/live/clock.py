@@ -6,8 +6,6 @@ count exactly; where they don't, what comes is put where the clock of the world 
 """
 
 import math
-from bisect import bisect_right
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -23,8 +21,8 @@ _SKEW_S = 10
 _REORDERED_S = Fraction(1, 2)
 _LONGEST_DELAY_S = 2
 _WRAPS = (1 << 33, 1 << 32)  # of MPEG-TS; of RTP and RTMP
-_DATED_EVERY_S = 600
-_DATES = 4096
+_DRIFT = 0.002
+"""By how much a source's clock may run slow and still be followed; quartz is off by less than a tenth of that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +91,21 @@ class _Track:
 
 
 @dataclass(slots=True)
-class _Date:
-    """From a stream time on: the world's clocks at stream time 0, as the promptest packet tells."""
+class _Anchor:
+    """The world's clocks at stream time 0, as the promptest packet tells: `zero_s` monotonic, `unix_s` added a date.
 
-    from_s: Fraction
+    A packet that is more prompt moves it at once, as a source does whose clock runs fast. One that is late moves it by
+    `_DRIFT` at most: a source whose clock runs slow is followed, and what the network holds up is not taken for that.
+    """
+
     zero_s: float
+    at_s: float
     unix_s: float
+
+    def note(self, zero_s: float, at_s: float, unix_s: float) -> None:
+        """Take note of a packet: where stream time 0 would be if it came at once."""
+        slowest_s = self.zero_s + _DRIFT * max(at_s - self.at_s, 0)
+        self.zero_s, self.at_s, self.unix_s = min(zero_s, slowest_s), at_s, unix_s - at_s
 
 
 class LiveClock:
@@ -123,7 +130,7 @@ class LiveClock:
         self._floor_s = start_s
         self._grid_s = Fraction(1)
         self._new = True
-        self._dates: deque[_Date] = deque(maxlen=_DATES)
+        self._anchor: _Anchor | None = None
 
     def connect(self, time_bases: Mapping[int, Fraction], delivery: Delivery) -> None:
         """Begin with the tracks of a new connection, by number."""
@@ -181,21 +188,14 @@ class LiveClock:
 
     def now_s(self, at_s: float) -> Fraction:
         """Return the stream time at a monotonic time of the world, or 0 before the first packet."""
-        if not self._dates:
-            return Fraction(0)
-        zero_s = self._dates[-1].zero_s
-        if len(self._dates) > 1 and self.end_s - self._dates[-1].from_s < _DATED_EVERY_S / 10:
-            # The promptest packet of a span that has only begun is not known yet.
-            zero_s = min(zero_s, self._dates[-2].zero_s)
-        return Fraction(at_s) - Fraction(zero_s)
+        return Fraction(0) if self._anchor is None else Fraction(at_s) - Fraction(self._anchor.zero_s)
 
     def date_of(self, time_s: Fraction) -> float | None:
-        """Return the date of a stream time, in seconds since 1970, or `None` before the first packet."""
-        if not self._dates:
-            return None
-        at = bisect_right(self._dates, time_s, key=lambda date: date.from_s)
-        date = self._dates[max(at - 1, 0)]
-        return date.unix_s + date.zero_s + float(time_s)
+        """Return the date of a stream time about now, in seconds since 1970, or `None` before the first packet.
+
+        It is when the promptest packets of that time come, by the world's clock, however far the source's has drifted.
+        """
+        return None if self._anchor is None else self._anchor.unix_s + self._anchor.zero_s + float(time_s)
 
     def _place_untimed(self, own: _Track, duration: int, at_s: float, unix_s: float) -> Place:
         """Put a packet without any time right after the one before it, or else where the connection begins."""
@@ -215,8 +215,6 @@ class LiveClock:
             self._line = self._first_line(time_s, at_s, unix_s)
             for track in self._tracks.values():
                 track.line = self._line
-            begin_s = time_s + self._line.offset_s
-            self._dates.append(_Date(begin_s, at_s - float(begin_s), unix_s - at_s))
             return False
         if self._follows(own, own.line, time_s, at_s):
             if own.last_s is None and not self.delivery.rewind_s:
@@ -242,7 +240,7 @@ class LiveClock:
 
     def _first_line(self, time_s: Fraction, at_s: float, unix_s: float) -> _Line:
         delivery, end_s = self.delivery, self.end_s
-        if not self._dates:
+        if self._anchor is None:
             missed_s = Fraction(0) if self._began_unix_s is None else Fraction(unix_s - self._began_unix_s)
             return _Line(self._on_grid(max(end_s, missed_s) - time_s))
         now_s = self.now_s(at_s)
@@ -285,7 +283,7 @@ class LiveClock:
         own.line.newest_s = max(own.line.newest_s or time_s, time_s)
         self.end_s = max(self.end_s, own.last_s + duration * own.time_base)
         zero_s = at_s - float(time_s)
-        if time_s - self._dates[-1].from_s > _DATED_EVERY_S:
-            self._dates.append(_Date(time_s, zero_s, unix_s - at_s))
-        elif time_s >= self._dates[-1].from_s:
-            self._dates[-1].zero_s = min(self._dates[-1].zero_s, zero_s)
+        if self._anchor is None:
+            self._anchor = _Anchor(zero_s, at_s, unix_s - at_s)
+        else:
+            self._anchor.note(zero_s, at_s, unix_s)

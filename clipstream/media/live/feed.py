@@ -107,16 +107,13 @@ class LiveFeed:
             behind=self._load.behind,
             rate=self._rate,
             end_s=self._clock.end_s,
+            now_s=self._clock.now_s(time.monotonic()),
             size_px=slicer.size_px if slicer is not None else None,
         )
 
     def take(self, limit: int = 16) -> list[Slice]:
         """Return the next slices, `limit` at most, perhaps none; the last of a stream carries its end. Never waits."""
         return self._queue.take(limit)
-
-    def date_of(self, time_s: Fraction) -> float | None:
-        """Return the date of a stream time, in seconds since 1970, or `None` before the first packet."""
-        return self._clock.date_of(time_s)
 
     def set_rate(self, divisor: int = 1, *, keyframes: bool = False) -> None:
         """Look at less of the pictures, or at more again, from about now on.
@@ -193,7 +190,7 @@ class LiveFeed:
             bases = {track.index: track.time_base or Fraction(1) for track in connection.container.streams}
             self._clock.connect(bases, connection.delivery)
             self._load = Load()
-            self._tell_sink(lambda sink: sink.begin(connection.container, Fraction(0)))
+            self._tell_sink(lambda sink: sink.begin(connection.container, Fraction(0), self._clock.date_of))
             self._recording = self._sink is not None
         asked_s = time.monotonic()
         for packet in connection:

@@ -52,6 +52,7 @@ class _Run:
     main: TrackNote
     indices: frozenset[int]
     template: bytes
+    date_of: Callable[[Fraction], float | None] | None = None
     parameter_sets: bytes | None = None
 
 
@@ -130,12 +131,24 @@ class Recorder:
         self.close()
 
     @property
+    def end_s(self) -> Fraction:
+        """Where what is recorded ends, in stream time; 0 where nothing is."""
+        return max((segment.end_s for segment in self._segments), default=Fraction(0))
+
+    @property
     def lost_packets(self) -> int:
         """How many packets could not be written, or had no time."""
         return self._lost
 
-    def begin(self, container: av.container.InputContainer, offset_s: Fraction) -> None:
+    def begin(
+        self,
+        container: av.container.InputContainer,
+        offset_s: Fraction,
+        date_of: Callable[[Fraction], float | None] | None = None,
+    ) -> None:
         """Take the packets of a connection from now on, PTS 0 being at `offset_s` of stream time.
+
+        Every segment has a date of its own, as `date_of` tells, so that none is off by what a source's clock drifts.
 
         The container is needed during this call alone. Stream time must not run backwards. What follows cannot be
         joined to what came before. Recording starts with the next keyframe of the pictures.
@@ -150,7 +163,7 @@ class Recorder:
         indices = frozenset(track.index for track in tracks)
         template = make_template([container.streams[track.index] for track in tracks])
         self._runs += 1
-        self._run = _Run(self._runs, offset_s, tracks, main, indices, template)
+        self._run = _Run(self._runs, offset_s, tracks, main, indices, template, date_of)
         self._forget(self._run)
         self._started = False
 
@@ -245,7 +258,9 @@ class Recorder:
 
     def _start(self, run: _Run, now_s: Fraction) -> None:
         number, path = self._next, open_path(self._folder, self._next)
-        header = Header(run.number, run.offset_s, datetime.now(UTC), run.tracks, self._reached, self._ended)
+        unix_s = run.date_of(now_s) if run.date_of else None
+        date = datetime.now(UTC) if unix_s is None else datetime.fromtimestamp(unix_s, UTC)
+        header = Header(run.number, run.offset_s, date, run.tracks, self._reached, self._ended)
         writer = PacketWriter(path)
         try:
             writer.note(HEADER, header.encode())

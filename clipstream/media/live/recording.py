@@ -2,10 +2,10 @@
 
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from fractions import Fraction
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -32,7 +32,7 @@ class Recorded:
     Attributes:
         start_s: Its first frame.
         end_s: Everything before it is there.
-        date: Wall-clock time at which `start_s` was recorded.
+        date: Wall-clock time of `start_s`.
         is_growing: Whether it may go on.
     """
 
@@ -58,6 +58,15 @@ class Recording:
     def available(self) -> tuple[Recorded, ...]:
         """Return what there is, in the order of recording."""
         return tuple(span for span, _ in self._spans())
+
+    def date_of(self, time_s: Fraction) -> datetime | None:
+        """Return the date of an instant by what is recorded next to it; `None` where nothing is recorded at all.
+
+        Each segment has its own date: what the source's clock drifts in a day is in none of them.
+        """
+        with self._lock:
+            segments, _ = self._look()
+        return _date_at(segments, time_s) if segments else None
 
     def covers(self, start_s: Fraction, end_s: Fraction) -> bool:
         """Say whether everything between two instants is there: a clip of it can be cut now."""
@@ -151,9 +160,9 @@ class Recording:
             start_s, holes = whole[0].start_s, [hole for segment in whole for hole in segment.holes]
             for until_s, after_s in holes:
                 if until_s > start_s:
-                    found.append((Recorded(start_s, until_s, _date(whole, start_s), False), whole))
+                    found.append((Recorded(start_s, until_s, _date_at(whole, start_s), False), whole))
                 start_s = max(start_s, after_s)
-            found.append((Recorded(start_s, end_s, _date(whole, start_s), is_growing), whole))
+            found.append((Recorded(start_s, end_s, _date_at(whole, start_s), is_growing), whole))
         return found
 
     def _look(self) -> tuple[list[Segment], int | None]:
@@ -242,6 +251,7 @@ class _Tail:
         return self._extent.describe(self._path, self.number, self._at)
 
 
-def _date(segments: Sequence[Segment], time_s: Fraction) -> datetime:
-    """Return the date that the segment with an instant has."""
-    return max((s for s in segments if s.start_s <= time_s), key=lambda s: s.start_s, default=segments[0]).header.date
+def _date_at(segments: Iterable[Segment], time_s: Fraction) -> datetime:
+    """Return the date of an instant by the segment that has it, or else the nearest; by the last of several."""
+    by = min(segments, key=lambda one: (max(one.start_s - time_s, time_s - one.end_s, Fraction(0)), -one.number))
+    return by.header.date + timedelta(seconds=float(time_s - by.start_s))

@@ -47,7 +47,7 @@ class Header:
     Attributes:
         run: Number of the connection, or of the part of it in which codecs and sizes stayed the same.
         offset_s: Stream time of PTS 0.
-        date: Wall-clock time of its beginning.
+        date: Wall-clock time of its first keyframe.
         tracks: Its tracks.
         reached: Up to which tick each track was complete when the segment before it ended.
         ended: At which tick the main track ended in the segment before it.

@@ -1,5 +1,6 @@
 """Who else is shown the packets of a live stream as they come."""
 
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, Protocol
 
@@ -17,12 +18,18 @@ class PacketSink(Protocol):
     packet's track, and no track's DTS ever runs backwards, whatever the source does. A gap in them is a gap.
     """
 
-    def begin(self, container: av.container.InputContainer, offset_s: Fraction) -> None:
+    def begin(
+        self,
+        container: av.container.InputContainer,
+        offset_s: Fraction,
+        date_of: Callable[[Fraction], float | None] | None = None,
+    ) -> None:
         """Prepare for the tracks of a connection.
 
         Args:
             container: Their templates, to be read during this call.
             offset_s: What has to be added to the times of its packets; 0, since they are times of the stream.
+            date_of: Tells the date of a stream time about now, in seconds since 1970; without it, that is now.
         """
 
     def write(self, packet: "av.packet.Packet[Any]") -> None:

@@ -45,6 +45,7 @@ class FeedStatus:
         behind: Whether decoding lags behind what comes, so that keyframes alone are decoded.
         rate: How much of the pictures is looked at.
         end_s: Stream time that was reached.
+        now_s: Stream time that it is in the world: what is reached later than at that is late.
         size_px: Width and height of the pictures, once known.
     """
 
@@ -67,4 +68,5 @@ class FeedStatus:
     behind: bool = False
     rate: AnalysisRate = field(default_factory=AnalysisRate)
     end_s: Fraction = Fraction(0)
+    now_s: Fraction = Fraction(0)
     size_px: tuple[int, int] | None = None
