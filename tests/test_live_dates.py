@@ -61,6 +61,7 @@ def test_over_a_day_every_recorded_date_stays_within_100_ms_of_the_world_and_no_
                 assert date is not None
                 dates.append(date)
                 errors_s.append(abs(date.timestamp() - NOON - world_s - after_s))
+                assert float(source.clock.now_s(world_s + after_s) - time_s) == pytest.approx(0, abs=0.1)
     assert max(errors_s) < 0.1
     assert dates == sorted(set(dates))
 

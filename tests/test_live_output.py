@@ -179,6 +179,17 @@ def test_the_same_stream_time_at_another_date_is_another_highlight(
     assert cutter.cuts == ["2026-06-01T12-00-10.250Z.mp4", "2026-06-01T13-00-10.250Z.mp4"]
 
 
+def test_a_stream_whose_clock_ran_ahead_never_goes_on_before_what_is_recorded(
+    camera: av.container.InputContainer, tmp_path: Path
+) -> None:
+    record(camera, tmp_path, 86_486, NOON)
+    address = LiveAddress.parse("rtsp://127.0.0.1:9/nobody")
+    cameras = Cameras([LiveInput("cam", address)], Settings(out=str(tmp_path)), MediaNeeds())
+    (end,) = cameras.open("cam", 0).take(ending=True)
+    assert end.start_s >= 86_486 + 20
+    cameras.close()
+
+
 def test_a_list_that_is_damaged_costs_no_run(cutter: Pretender, tmp_path: Path) -> None:
     noted = tmp_path / ".clipstream" / "pending" / "cam.json"
     noted.parent.mkdir(parents=True)

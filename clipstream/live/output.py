@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -196,7 +197,9 @@ class LiveOutput(OutputQueue):
 
     def _date(self, time_ms: int) -> datetime:
         """Return the date of a stream time: as it is recorded, or else by the time since the stream was first read."""
-        recorded = self._recording.date_of(Fraction(time_ms, 1000))
+        recorded = None
+        with suppress(OSError):  # of a folder that cannot be read, cutting tells
+            recorded = self._recording.date_of(Fraction(time_ms, 1000))
         began = datetime.fromtimestamp(self._cameras.began_unix_s(self._stream), UTC)
         return recorded or began + timedelta(milliseconds=time_ms)
 

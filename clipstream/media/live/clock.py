@@ -92,7 +92,7 @@ class _Track:
 
 @dataclass(slots=True)
 class _Anchor:
-    """The world's clocks at stream time 0, as the promptest packet tells: `zero_s` monotonic, `unix_s` added a date.
+    """The world's monotonic time at stream time 0, as the promptest packet tells, and what makes it a date when added.
 
     A packet that is more prompt moves it at once, as a source does whose clock runs fast. One that is late moves it by
     `_DRIFT` at most: a source whose clock runs slow is followed, and what the network holds up is not taken for that.
@@ -100,12 +100,12 @@ class _Anchor:
 
     zero_s: float
     at_s: float
-    unix_s: float
+    epoch_s: float
 
     def note(self, zero_s: float, at_s: float, unix_s: float) -> None:
         """Take note of a packet: where stream time 0 would be if it came at once."""
         slowest_s = self.zero_s + _DRIFT * max(at_s - self.at_s, 0)
-        self.zero_s, self.at_s, self.unix_s = min(zero_s, slowest_s), at_s, unix_s - at_s
+        self.zero_s, self.at_s, self.epoch_s = min(zero_s, slowest_s), at_s, unix_s - at_s
 
 
 class LiveClock:
@@ -195,7 +195,7 @@ class LiveClock:
 
         It is when the promptest packets of that time come, by the world's clock, however far the source's has drifted.
         """
-        return None if self._anchor is None else self._anchor.unix_s + self._anchor.zero_s + float(time_s)
+        return None if self._anchor is None else self._anchor.epoch_s + self._anchor.zero_s + float(time_s)
 
     def _place_untimed(self, own: _Track, duration: int, at_s: float, unix_s: float) -> Place:
         """Put a packet without any time right after the one before it, or else where the connection begins."""

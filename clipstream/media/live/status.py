@@ -45,7 +45,7 @@ class FeedStatus:
         behind: Whether decoding lags behind what comes, so that keyframes alone are decoded.
         rate: How much of the pictures is looked at.
         end_s: Stream time that was reached.
-        now_s: Stream time that it is in the world: what is reached later than at that is late.
+        now_s: Stream time by the world's clock, at this moment; 0 before the first packet.
         size_px: Width and height of the pictures, once known.
     """
 
