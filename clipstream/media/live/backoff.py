@@ -4,16 +4,16 @@ import random
 
 __all__ = ["Backoff"]
 
-_FIRST_S, _SOON_S, _LONGEST_S = 1.0, 2.0, 30.0
-_SLOWING_SHARE = 1 / 30
+_FIRST_S, _LONGEST_S = 1.0, 30.0
+_SLOWING_SHARE = 1 / 40
 _RUN_S = 5.0
 
 
 class Backoff:
     """Waiting times between connections.
 
-    The first is a second at most. In the first minute of an outage none is longer than two, since most are short and a
-    refused connection costs nothing; then they grow with it, to a thirtieth of how long it has lasted, thirty seconds
+    The first is a second at most, and so are those in the first forty seconds of an outage, since most are short and a
+    refused connection costs nothing; then they grow with it, to a fortieth of how long it has lasted, thirty seconds
     at most. Each is shortened by a random half at most, so that streams of one server do not come back in step.
 
     Args:
@@ -29,5 +29,5 @@ class Backoff:
         if ran_s >= _RUN_S or self._down_since_s is None:
             self._down_since_s, longest_s = now_s, _FIRST_S
         else:
-            longest_s = min(max(_SOON_S, (now_s - self._down_since_s) * _SLOWING_SHARE), _LONGEST_S)
+            longest_s = min(max(_FIRST_S, (now_s - self._down_since_s) * _SLOWING_SHARE), _LONGEST_S)
         return longest_s * self._random.uniform(0.5, 1.0)

@@ -131,14 +131,16 @@ class Recorder:
         """How many packets could not be written, or had no time."""
         return self._lost
 
-    def begin(self, container: av.container.InputContainer, offset_s: Fraction) -> None:
+    def begin(
+        self, container: av.container.InputContainer, offset_s: Fraction, rate_hz: Fraction | None = None
+    ) -> None:
         """Take the packets of a connection from now on, PTS 0 being at `offset_s` of stream time.
 
         The container is needed during this call alone. Stream time must not run backwards. What follows cannot be
         joined to what came before. Recording starts with the next keyframe of the pictures.
         """
         self.end()
-        tracks, left_out = note_tracks(container.streams)
+        tracks, left_out = note_tracks(container.streams, rate_hz)
         if left_out:
             _log.warning("tracks not recorded", folder=self._folder.name, tracks=left_out)
         main = next((track for track in tracks if track.is_main), None)

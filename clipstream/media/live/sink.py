@@ -17,12 +17,15 @@ class PacketSink(Protocol):
     packet's track, and no track's DTS ever runs backwards, whatever the source does. A gap in them is a gap.
     """
 
-    def begin(self, container: av.container.InputContainer, offset_s: Fraction) -> None:
+    def begin(
+        self, container: av.container.InputContainer, offset_s: Fraction, rate_hz: Fraction | None = None
+    ) -> None:
         """Prepare for the tracks of a connection.
 
         Args:
             container: Their templates, to be read during this call.
             offset_s: What has to be added to the times of its packets; 0, since they are times of the stream.
+            rate_hz: Pictures a second; what the container says, by default.
         """
 
     def write(self, packet: "av.packet.Packet[Any]") -> None:
