@@ -63,37 +63,41 @@ def live_named_apart(out: Path, inputs: Sequence[_Addressed], taken: Collection[
     """
     key = _key(out) if inputs else b""
     known = _known_addresses(out)
-    own = {item: _Address.of(item.address, key) for item in inputs}
-    names: dict[_Addressed, str] = {}
+    own = [_Address.of(item.address, key) for item in inputs]
+    names: dict[int, str] = {}
     used = set(taken)
     for alike in (_Address.is_same, _Address.is_same_place):
-        for item in inputs:
-            fitting = (name for name in known if name not in used and alike(own[item], known[name]))
+        for place, item in enumerate(inputs):
+            fitting = (name for name in known if name not in used and alike(own[place], known[name]))
             stream = next(filter(_numbered(item).fullmatch, fitting), None)
-            if item not in names and stream is not None:
-                names[item] = stream
+            if place not in names and stream is not None:
+                names[place] = stream
                 used.add(stream)
-    for item in inputs:
-        stream, number = names.get(item), 1
+    for place, item in enumerate(inputs):
+        stream, number = names.get(place), 1
         while stream is None:
             candidate = item.stream if number == 1 else f"{item.stream}-{number}"
             if candidate not in used and candidate not in known and _is_free_for(out, candidate, str(item.address)):
                 stream = candidate
             number += 1
-        names[item] = stream
+        names[place] = stream
         used.add(stream)
-        if known.get(stream) != own[item]:
+        if known.get(stream) != own[place]:
             with write_atomically(out / STATE_FOLDER / _ADDRESSES / f"{stream}.json") as temporary:
-                temporary.write_text(json.dumps(to_json(own[item])), encoding="utf-8")
-    return [replace(item, stream=names[item]) for item in inputs]
+                temporary.write_text(json.dumps(to_json(own[place])), encoding="utf-8")
+    return [replace(item, stream=names[place]) for place, item in enumerate(inputs)]
 
 
 @dataclass(frozen=True, slots=True)
 class _Address:
-    """An address as it is shown, and keyed digests of what it hides: too short to find a secret by trying many."""
+    """An address as it is shown, and keyed digests of what it hides.
+
+    That of the whole, with the password, is too short to find that one by trying many.
+    """
 
     shown: str
-    hidden: str
+    user: str
+    parameters: str
     whole: str
 
     @classmethod
@@ -101,14 +105,16 @@ class _Address:
         def digest(text: str, size: int) -> str:
             return blake2b(text.encode(), digest_size=size, key=key).hexdigest() if text else ""
 
-        return cls(str(address), digest(address.hidden, _HIDDEN_BYTES), digest(address.reveal(), _WHOLE_BYTES))
+        user, parameters = (digest(text, _HIDDEN_BYTES) for text in address.hidden)
+        return cls(str(address), user, parameters, digest(address.reveal(), _WHOLE_BYTES))
 
     def is_same(self, other: "_Address") -> bool:
         return self == other
 
     def is_same_place(self, other: "_Address") -> bool:
-        # A user that was left out at first is no other stream.
-        return self.shown == other.shown and (self.hidden == other.hidden or not self.hidden or not other.hidden)
+        # Where a user was left out at first, it is no other stream.
+        same_user = self.user == other.user or not self.user or not other.user
+        return same_user and (self.shown, self.parameters) == (other.shown, other.parameters)
 
 
 def _numbered(item: _Addressed) -> re.Pattern[str]:

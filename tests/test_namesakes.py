@@ -33,6 +33,7 @@ def named(tmp_path: Path) -> Namer:
     [
         ("rtsp://one:pw@nvr/live", "rtsp://two:pw@nvr/live"),
         ("https://relay/live.m3u8?src=door&token=1", "https://relay/live.m3u8?src=yard&token=1"),
+        ("https://relay/live.m3u8?token=1", "https://relay/live.m3u8?src=yard"),
     ],
 )
 def test_streams_that_differ_in_what_is_not_shown_have_a_name_each_in_any_later_run(
@@ -72,6 +73,10 @@ def test_streams_of_one_job_each_have_a_name_of_their_own(named: Namer) -> None:
     assert named(url, stream="tuesday") == ["tuesday"]
     assert named("rtsp://other/live", stream="monday") == ["monday-2"]
     assert named(url, stream="monday") == ["monday"]
+
+
+def test_a_stream_that_is_given_twice_has_two_names(named: Namer) -> None:
+    assert named("rtsp://camera/live", "rtsp://camera/live", stream="cam") == ["cam", "cam-2"]
 
 
 def test_a_name_of_which_nothing_is_left_is_free(named: Namer, tmp_path: Path) -> None:

@@ -96,8 +96,8 @@ class LiveAddress:
         return self._url
 
     @property
-    def hidden(self) -> str:
-        """What is not shown and tells this stream from others at the same place: the user, and other parameters.
+    def hidden(self) -> tuple[str, str]:
+        """What is not shown and tells this stream from others at the same place: the user, and parameters.
 
         A password or token, which may be another one tomorrow, is not in it.
         """
@@ -107,7 +107,7 @@ class LiveAddress:
             for key, value in parse_qsl(parts.query, keep_blank_values=True)
             if key.lower() not in _SHOWN and not _PASSING.search(key)
         )
-        return repr((parts.username, told)) if parts.username or told else ""
+        return parts.username or "", repr(told) if told else ""
 
     def joined(self, credentials: "Credentials") -> "LiveAddress":
         """Return the address with the user and password of its host, unless it has its own."""
