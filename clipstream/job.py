@@ -256,6 +256,7 @@ class _Job:
                 decoded=partial(self._on_slice, telling),
                 clip_written=partial(self._on_clip, telling),
                 stream_written=self._on_manifest,
+                shelf=job / "shelf",
             )
             try:
                 run_flow(flow, workers=self._settings.workers, epoch_s=self._settings.epoch_s, store=job / "store")
