@@ -4,10 +4,13 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from fractions import Fraction
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
 from threading import Event, Thread
+from time import monotonic
 
 import av
 import pytest
@@ -18,7 +21,7 @@ from clipstream.media.live.connection import ConnectionOptions, ConnectionProble
 from clipstream.media.live.feed import LiveFeed
 from clipstream.media.live.status import FeedState
 from clipstream.media.live.templates import note_tracks
-from clipstream.media.slices import FrameRequest, MediaNeeds, Slice
+from clipstream.media.slices import FrameBatch, FrameRequest, MediaNeeds, Slice
 from clipstream.testing import HttpServer, RtspServer, wait_until
 from clipstream.testing.media import Sound, Video, even_times, make_clip, numbered, read_number, tone
 
@@ -71,8 +74,15 @@ class Watched:
 
     @property
     def numbers(self) -> list[int]:
-        batches = [batch for item in self.slices if item.end is None for batch in item.frames.values()]
-        return [read_number(picture) for batch in batches for picture in batch.pixels[batch.lead :]]
+        return [read_number(picture) for batch in self._batches for picture in batch.pixels[batch.lead :]]
+
+    @property
+    def times_s(self) -> list[float]:
+        return [float(time_s) for batch in self._batches for time_s in batch.pts_s[batch.lead :]]
+
+    @property
+    def _batches(self) -> list[FrameBatch]:
+        return [batch for item in self.slices if item.end is None for batch in item.frames.values()]
 
 
 @pytest.fixture
@@ -198,6 +208,46 @@ def test_what_a_playlist_offers_in_other_qualities_is_not_recorded(clip: Path, t
             assert opened.audio is not None
             assert tracks == {opened.video.index, opened.audio.index}
             assert {packet.stream_index for packet, _ in zip(opened, range(40), strict=False)} == tracks
+
+
+def jpeg(number: int) -> bytes:
+    encoder = av.CodecContext.create("mjpeg", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = 320, 180, "yuvj420p"
+    encoder.time_base = Fraction(1)
+    picture = av.VideoFrame.from_ndarray(numbered(number), format="bgr24").reformat(format="yuvj420p")
+    return bytes(encoder.encode(picture)[0])
+
+
+def test_pictures_that_come_without_times_have_the_time_at_which_they_come(watch: Callable[..., Watched]) -> None:
+    sent_s: list[float] = []
+    over = Event()
+
+    class Camera(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "multipart/x-mixed-replace;boundary=next")
+            self.end_headers()
+            with suppress(OSError):
+                while not over.wait(1 / 8):
+                    picture = jpeg(len(sent_s))
+                    head = f"--next\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
+                    self.wfile.write(head.encode() + picture + b"\r\n")
+                    sent_s.append(monotonic())
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Camera) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        cam = watch(f"http://127.0.0.1:{server.server_address[1]}/video.cgi", ConnectionOptions(open_s=5, stall_s=2))
+        wait_until(lambda: cam.has(24), 15)
+        cam.feed.close()
+        over.set()
+        server.shutdown()
+        thread.join()
+    shown_s = dict(zip(cam.numbers, cam.times_s, strict=True))
+    last, before = cam.numbers[-1], cam.numbers[-9]
+    assert shown_s[last] - shown_s[before] == pytest.approx(sent_s[last] - sent_s[before], abs=0.2)
 
 
 def test_a_protocol_that_ffmpeg_lacks_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

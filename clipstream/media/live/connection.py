@@ -40,6 +40,11 @@ _PIECES_STALL = 4
 _NEARLY = 0.98
 """Who waited for this share of the time to a stall has seen one: clocks differ a little."""
 
+_NO_TIMES = 0x0080
+"""AVFMT_NOTIMESTAMPS: pictures with nothing around them, as in MJPEG over HTTP. FFmpeg counts 25 a second, however many
+there are."""
+_STAMP_BASE = Fraction(1, 90_000)
+
 _GENERATE_PTS = cast("int", Flags.gen_pts.value)
 
 _NOT_EVERYWHERE = frozenset({"srt"})
@@ -175,6 +180,9 @@ class LiveConnection:
         if video is not None and self.video is not None:
             self.rate_hz = steady_hz or video.average_rate or None
             self.steady_hz = None if video.codec_context.has_b_frames else self.rate_hz
+        self._stamps = bool(self.container.format.flags & _NO_TIMES) and self.steady_hz is not None and not self.audio
+        if self._stamps and self.video is not None:
+            self.video.time_base = _STAMP_BASE
         self.delivery: Delivery = FILE if ends else IN_PIECES if self.container.format.name == "hls" else REAL_TIME
 
     def __iter__(self) -> "Iterator[av.packet.Packet[Any]]":
@@ -185,6 +193,8 @@ class LiveConnection:
         try:
             for packet in self.container.demux():
                 waited_s = monotonic() - asked_s
+                if self._stamps and packet.size:
+                    packet.pts = packet.dts = round(monotonic() / _STAMP_BASE)
                 if packet.size and packet.stream.discard != Discard.all:
                     yield packet
                 if waited_s > _NEARLY * self._stall_s:
