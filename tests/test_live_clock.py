@@ -167,3 +167,9 @@ def test_the_first_retries_come_a_second_apart_at_most_and_none_after_more_than_
     assert all(wait_s <= 1 for at_s, wait_s in waits if at_s < 40)
     assert all(wait_s <= 1.5 for at_s, wait_s in waits if at_s < 60)
     assert backoff.wait_s(now_s, ran_s=60.0) <= 1
+
+
+def test_a_user_who_is_not_let_in_twice_tries_seldom() -> None:
+    backoff = Backoff(1)
+    assert backoff.wait_s(0.0, 0.0, refused=True) <= 1
+    assert all(15 <= backoff.wait_s(now_s, 0.0, refused=True) <= 30 for now_s in (1.0, 20.0, 40.0))

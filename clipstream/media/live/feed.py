@@ -168,7 +168,8 @@ class LiveFeed:
                 with self._work:
                     self._finish(None if ended else trouble)
                 break
-            self._wait(trouble, self._backoff.wait_s(now_s, ran_s), log=trouble is not said)
+            wait_s = self._backoff.wait_s(now_s, ran_s, refused=trouble is Trouble.UNAUTHORISED)
+            self._wait(trouble, wait_s, log=trouble is not said)
             said = trouble
 
     def _connect(self) -> Trouble:
