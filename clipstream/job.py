@@ -271,6 +271,7 @@ class _Job:
                 clip_written=partial(self._on_clip, telling),
                 stream_written=self._on_manifest,
                 tally=telling.tally,
+                shelf=job / "shelf",
             )
             try:
                 run_flow(flow, workers=self._settings.workers, epoch_s=self._settings.epoch_s, store=job / "store")

@@ -26,7 +26,7 @@ class LiveOptions:
     )
     keep_s: float = option_field(
         600.0,
-        "How much of each live stream is kept on disk to cut clips from.",
+        "How much of each live stream is kept on disk to cut clips from; no less than the longest clip needs.",
         _LIVE,
         minimum=30,
         unit="s",

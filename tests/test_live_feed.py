@@ -162,7 +162,7 @@ def test_a_lost_server_is_found_again_and_the_gap_is_as_long_as_in_the_world(
         ("rtsp://me:s3cret@127.0.0.1:{port}/nothing", Trouble.NOT_FOUND),
         ("rtsp://me:s3cret@127.0.0.1:9/live", Trouble.REFUSED),
         ("rtsp://me:s3cret@name.invalid/live", Trouble.UNKNOWN_HOST),
-        ("srt://me:s3cret@127.0.0.1:9/live", Trouble.UNSUPPORTED),
+        ("srt://me:s3cret@127.0.0.1:9/live", Trouble.NO_PROTOCOL),
     ],
 )
 def test_what_keeps_a_stream_from_being_read_is_told_without_its_secrets(
@@ -216,6 +216,8 @@ class Recorder:
         container: av.container.InputContainer,
         offset_s: Fraction,
         date_of: Callable[[Fraction], float | None] | None = None,
+        *,
+        rate_hz: Fraction | None = None,
     ) -> None:
         self.told.append(("begin", len(container.streams), offset_s))
         assert date_of is not None

@@ -60,8 +60,11 @@ def test_segments_beyond_the_bytes_that_are_kept_go(camera: av.container.InputCo
     assert 300_000 < sum(path.stat().st_size for path in tmp_path.iterdir()) < 700_000
 
 
-def test_what_a_moment_needs_stays_until_it_is_let_go(camera: av.container.InputContainer, tmp_path: Path) -> None:
-    recorder = Recorder(tmp_path, Fraction(4), 100_000)
+@pytest.mark.parametrize(("keep_s", "keep_bytes"), [(Fraction(4), MUCH), (LONG_S, 20_000)])
+def test_what_a_moment_needs_stays_until_it_is_let_go_whatever_runs_out(
+    camera: av.container.InputContainer, tmp_path: Path, keep_s: Fraction, keep_bytes: int
+) -> None:
+    recorder = Recorder(tmp_path, keep_s, keep_bytes)
     recorder.begin(camera, Fraction(0))
     record(recorder, camera, range(7))
     release = recorder.hold(Fraction(5))

@@ -170,8 +170,8 @@ def test_a_camera_that_changes_size_within_a_connection_is_two_stretches_with_ex
         recorder.begin(first, -media_origin(first))
         for packet in [*first.demux(), *second.demux()]:
             recorder.write(packet)
-    # The last frame of a transport stream has no duration.
-    assert span_of(folder) == [(Fraction(0), Fraction(89, 30)), (Fraction(3), Fraction(179, 30))]
+    # The last frame of a transport stream has no duration: it is shown for as long as the others.
+    assert span_of(folder) == [(Fraction(0), Fraction(3)), (Fraction(3), Fraction(6))]
     for n, part in enumerate(parts):
         result = cut(folder, tmp_path / "clip.mp4", 3 * n + Fraction(1, 2), 3 * n + Fraction(5, 2))
         local = replace(result, start_s=result.start_s - 3 * n, end_s=result.end_s - 3 * n)
@@ -199,6 +199,39 @@ def test_sound_that_stops_holds_nothing_back(source: Callable[[str], Path], tmp_
             if packet.size and (packet.stream_index == 0 or (packet.dts or 0) * packet.time_base < 2):
                 recorder.write(packet)
     assert Recording(tmp_path / "camera").covers(Fraction(1), Fraction(11))
+
+
+def test_sound_that_goes_on_without_pictures_is_no_part_of_a_clip(
+    source: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder, target = tmp_path / "camera", tmp_path / "clip.mp4"
+    with open_media(source("G.711")) as container, Recorder(folder, LONG_S, MUCH) as recorder:
+        recorder.begin(container, Fraction(0))
+        for packet in container.demux():
+            if packet.size and (packet.stream_index == 1 or (packet.dts or 0) * packet.time_base < 4):
+                recorder.write(packet)
+        assert not Recording(folder).covers(Fraction(3), Fraction(5))
+    assert span_of(folder) == [(Fraction(0), Fraction(4))]
+    result = cut(folder, target, Fraction(3), Fraction(6))
+    assert (result.start_s, result.end_s, result.frames) == (Fraction(3), Fraction(4), 30)
+    assert result.notes[-1] == "2 s of it were not recorded"
+    target.unlink()
+    with pytest.raises(CutError, match="nothing is recorded between 5"):
+        cut(folder, target, Fraction(5), Fraction(8))
+    assert not target.exists()
+
+
+def test_a_clip_between_two_pictures_is_none(source: Callable[[str], Path], tmp_path: Path) -> None:
+    folder, target = tmp_path / "camera", tmp_path / "clip.mp4"
+    with open_media(source("G.711")) as container, Recorder(folder, LONG_S, MUCH) as recorder:
+        recorder.begin(container, Fraction(0))
+        for packet in container.demux():
+            if packet.size and (packet.stream_index == 1 or not 4 <= (packet.dts or 0) * packet.time_base < 6):
+                recorder.write(packet)
+    assert span_of(folder) == [(Fraction(0), Fraction(LENGTH_S))]
+    with pytest.raises(CutError, match="no picture was recorded between 4"):
+        cut(folder, target, Fraction(9, 2), Fraction(11, 2))
+    assert not target.exists()
 
 
 def test_a_clip_may_be_as_long_as_everything_that_was_recorded(source: Callable[[str], Path], tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from clipstream.job import Outcome, run_job
 from clipstream.log import configure_logging
 from clipstream.media.inputs import Input, expand_inputs
 from clipstream.media.live.address import Credentials, LiveAddress, LiveInput, is_live, stream_names
-from clipstream.media.live.connection import ConnectionOptions, ConnectionProblem
+from clipstream.media.live.connection import ConnectionOptions, ConnectionProblem, check_protocol
 from clipstream.media.live.web import find_media, media_suffix
 from clipstream.settings import Settings
 
@@ -94,6 +94,7 @@ def _addressed(
 
 def _looked_up(stream: str, address: LiveAddress, settings: Settings) -> LiveInput | WebInput:
     if address.scheme not in {"http", "https"}:
+        check_protocol(address)
         return LiveInput(stream, address)
     try:
         media = find_media(address, ConnectionOptions(stall_s=settings.stall_s))

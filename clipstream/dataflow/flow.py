@@ -35,10 +35,11 @@ def highlights_flow(
     clip_written: Callable[[str, Interval, Path], None] | None = None,
     stream_written: Callable[[str, Manifest], None] | None = None,
     tally: ClipTally | None = None,
+    shelf: Path | None = None,
 ) -> Dataflow:
     """Return the flow that finds and cuts the highlights of `inputs` and `cameras`.
 
-    The arguments are those of `MediaSource`, `LiveSource` and `ClipSink`.
+    The arguments are those of `MediaSource`, `LiveSource`, `highlights` and `ClipSink`.
 
     Step names and partitions are part of a recovery store: a flow goes on only as the same flow.
     """
@@ -49,7 +50,8 @@ def highlights_flow(
         slices.append(op.input("media", flow, source))
     if cameras is not None:
         slices.append(op.input("live", flow, LiveSource(cameras, stop=stop, taken=decoded)))
-    found = highlights("highlights", op.merge("all", *slices) if slices[1:] else slices[0], settings, selection)
+    merged = op.merge("all", *slices) if slices[1:] else slices[0]
+    found = highlights("highlights", merged, settings, selection, shelf)
     sink = ClipSink(
         inputs,
         settings,

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import bytewax.operators as op
 from bytewax.dataflow import Stream, operator
 from bytewax.operators import KeyedStream, StatefulBatchLogic
 
+from clipstream.dataflow.shelf import Shelf, ShelvedState
 from clipstream.detect.detector import DetectorState, detector_for
 from clipstream.detect.windows import WindowGrid, Windows, WindowsState
 from clipstream.extraction import Extractor, Following, FollowingState
@@ -46,6 +48,7 @@ def highlights(
     slices: Stream[Slice],
     settings: Settings,
     selection: Selection | None = None,
+    shelf: Path | None = None,
 ) -> Highlights:
     """Find the highlights of every stream in `slices`.
 
@@ -59,6 +62,8 @@ def highlights(
         slices: As `MediaSource` gives them.
         settings: What counts as a highlight.
         selection: The features; chosen from `settings` by default. Pass the source's, so that models load once.
+        shelf: Folder beside the recovery store for what of a live stream's state never changes again, so that it is
+            not in every snapshot.
 
     Returns:
         A stream of each kind of result.
@@ -69,7 +74,7 @@ def highlights(
     keep = Saving(settings, selection.features).keep if settings.save else None
     seen = op.flat_map_batch("extract", slices, Extractor(selection.features, keep))
     windowed = op.stateful_batch("windows", seen, lambda state: _WindowsLogic(selection.features, grid, state))
-    results = op.stateful_batch("peaks", windowed, lambda state: _PeaksLogic(settings, infos, state))
+    results = op.stateful_batch("peaks", windowed, lambda state: _PeaksLogic(settings, infos, state, shelf))
     return Highlights(
         rows=op.filter_map_value("only_rows", windowed, _only_row),
         windows=op.filter_map_value("only_windows", windowed, _only_window),
@@ -100,9 +105,19 @@ class _WindowsLogic(StatefulBatchLogic[Row, Row | Window, tuple[FollowingState, 
         return self._following.state(), self._windows.state()
 
 
-class _PeaksLogic(StatefulBatchLogic[Row | Window, Interval | StreamSummary, DetectorState]):
-    def __init__(self, settings: Settings, infos: Sequence[FeatureInfo], state: DetectorState | None) -> None:
+class _PeaksLogic(StatefulBatchLogic[Row | Window, Interval | StreamSummary, DetectorState | ShelvedState]):
+    def __init__(
+        self,
+        settings: Settings,
+        infos: Sequence[FeatureInfo],
+        state: DetectorState | ShelvedState | None,
+        shelf: Path | None,
+    ) -> None:
         self._settings, self._infos = settings, infos
+        self._shelf = Shelf(shelf) if shelf is not None else None
+        if isinstance(state, ShelvedState):
+            assert self._shelf is not None, "a flow goes on only as the same flow"
+            state = self._shelf.unshelve(state)
         self._detector = detector_for(settings, infos, state) if state else None
 
     def on_batch(self, values: list[Row | Window]) -> tuple[Iterable[Interval | StreamSummary], bool]:
@@ -112,9 +127,10 @@ class _PeaksLogic(StatefulBatchLogic[Row | Window, Interval | StreamSummary, Det
         found = [result for item in values for result in self._detector.push(item)]
         return found, any(isinstance(result, StreamSummary) for result in found)
 
-    def snapshot(self) -> DetectorState:
+    def snapshot(self) -> DetectorState | ShelvedState:
         assert self._detector is not None, "a snapshot follows a batch"
-        return self._detector.state()
+        state = self._detector.state()
+        return self._shelf.shelve(state) if self._shelf is not None and state.live else state
 
 
 def _only_row(item: Row | Window) -> Row | None:

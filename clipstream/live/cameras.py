@@ -8,13 +8,13 @@ from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 
 import structlog
 
 from clipstream.live.overload import Overload, Saving
 from clipstream.live.pending import PendingHighlights
-from clipstream.media.inputs import STATE_FOLDER
+from clipstream.media.inputs import RECORDINGS, STATE_FOLDER
 from clipstream.media.live.address import LiveInput
 from clipstream.media.live.connection import ConnectionOptions
 from clipstream.media.live.feed import LiveFeed
@@ -27,14 +27,27 @@ from clipstream.results import Interval
 from clipstream.settings import Settings
 from clipstream.timing import SLICE_S, slice_start
 
-__all__ = ["Camera", "Cameras"]
+__all__ = ["Camera", "Cameras", "kept_s"]
 
-_RECORDINGS, _PENDING = "recordings", "pending"
+_PENDING = "pending"
 
 _RESUMED_SLICES = 60
 """After so many new slices, a moment that an interruption cut off has been given out."""
 
+_BEHIND_S = 20
+"""So late, at most, is it known where a moment begins: what waits to be analysed, and quiet behind the moment."""
+
 _log = structlog.get_logger()
+
+
+def kept_s(settings: Settings) -> Fraction:
+    """Return how much of a stream is kept: as much as is wanted, but no less than the longest clip needs."""
+    return max(Fraction(settings.keep_s), _reach_s(settings) + Fraction(settings.context_after_s) + _BEHIND_S)
+
+
+def _reach_s(settings: Settings) -> Fraction:
+    """Return how far before what is looked at a clip may begin that is not given out yet."""
+    return Fraction(settings.max_length_s) + Fraction(settings.context_before_s) + Fraction(settings.window_s)
 
 
 class Camera:
@@ -44,7 +57,7 @@ class Camera:
         self._stream, self._feed, self._recorder, self._release = stream, feed, recorder, release
         self._overload = Overload()
         self._taken = 0
-        self._ending = False
+        self._closing: Thread | None = None
 
     @property
     def status(self) -> FeedStatus:
@@ -58,9 +71,8 @@ class Camera:
 
     def take(self, *, ending: bool) -> list[Slice]:
         """Return the slices that are there, perhaps none; once `ending`, the last of them carries the end."""
-        if ending and not self._ending:
-            self._ending = True
-            self._feed.close()
+        if ending:
+            self.close()
         slices = self._feed.take()
         before, status = self._overload.saving, self._feed.status
         saving = self._overload.note(status.queued, status.dropped, time.monotonic())
@@ -75,7 +87,19 @@ class Camera:
         return [replace(item, live=True, lean=saving >= Saving.LIGHT) for item in slices]
 
     def close(self) -> None:
-        """Stop reading; what is recorded stays."""
+        """Stop reading; what is recorded stays. Returns at once: the end comes among what is taken."""
+        if self._closing is None:
+            # A server that does not answer, or a disk that is slow, is no business of the other streams.
+            self._closing = Thread(target=self._close, name=f"close {self._stream}", daemon=True)
+            self._closing.start()
+
+    def wait_closed(self) -> None:
+        """Stop reading, and wait until everything is recorded."""
+        self.close()
+        if self._closing is not None:
+            self._closing.join()
+
+    def _close(self) -> None:
         self._feed.close()
         self._recorder.close()
 
@@ -96,7 +120,7 @@ class Cameras:
         self.inputs = {item.stream: item for item in inputs}
         self._settings, self._needs = settings, needs
         state = Path(settings.out) / STATE_FOLDER
-        self._folder = state / _RECORDINGS
+        self._folder = state / RECORDINGS
         self._pending = {stream: PendingHighlights(state / _PENDING / f"{stream}.json") for stream in self.inputs}
         self._until_s = math.inf if settings.for_s is None else time.monotonic() + settings.for_s
         self._open: dict[str, Camera] = {}
@@ -104,6 +128,10 @@ class Cameras:
         self._releases: dict[tuple[str, int], Callable[[], None]] = {}
         self._dates: dict[str, float] = {}
         self._lock = Lock()
+        if (least_s := kept_s(settings)) > settings.keep_s:
+            _log.warning(
+                "more_is_kept", wanted_s=settings.keep_s, kept_s=float(least_s), reason="the longest clip needs it"
+            )
 
     @property
     def over(self) -> bool:
@@ -118,7 +146,7 @@ class Cameras:
             folder.mkdir(parents=True, exist_ok=True)
         recorder = Recorder(
             folder,
-            keep_s=Fraction(settings.keep_s),
+            keep_s=kept_s(settings),
             keep_bytes=round(settings.keep_size * 1e9),
             keep_everything=Path(settings.record) / stream if settings.record else None,
         )
@@ -128,8 +156,7 @@ class Cameras:
                 self._releases[stream, pending.number] = recorder.hold(Fraction(pending.start_ms, 1000))
         release = None
         if n:
-            reach_s = settings.max_length_s + settings.context_before_s + settings.window_s
-            release = recorder.hold(max(slice_start(n) - Fraction(reach_s), Fraction(0)))
+            release = recorder.hold(max(slice_start(n) - _reach_s(settings), Fraction(0)))
         feed = LiveFeed(
             self.inputs[stream].address,
             stream,
@@ -187,11 +214,13 @@ class Cameras:
         return [(camera.status, camera.saving) for camera in cameras]
 
     def close(self) -> None:
-        """Stop reading and recording."""
+        """Stop reading and recording, and wait for it."""
         with self._lock:
             cameras = list(self._open.values())
         for camera in cameras:
             camera.close()
+        for camera in cameras:
+            camera.wait_closed()
 
     def began_unix_s(self, stream: str) -> float:
         """Return the date of stream time 0, which is now for a stream that is new to the output folder."""

@@ -8,10 +8,13 @@ from pathlib import Path
 
 from clipstream.errors import InputError, InputNotFoundError
 
-__all__ = ["MEDIA_SUFFIXES", "STATE_FOLDER", "Input", "expand_inputs", "safe_name"]
+__all__ = ["MEDIA_SUFFIXES", "RECORDINGS", "STATE_FOLDER", "Input", "expand_inputs", "safe_name"]
 
 STATE_FOLDER = ".clipstream"
 """Where a run keeps its state inside the output folder, which is known by it."""
+
+RECORDINGS = "recordings"
+"""Where in there each live stream has a folder of what came last."""
 
 # FFmpeg's own list holds hundreds, among them .dat, .bin and .txt, which lie in folders beside footage.
 MEDIA_SUFFIXES = frozenset(

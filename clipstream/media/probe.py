@@ -13,7 +13,7 @@ import av
 import av.container
 import av.error
 from av.audio.stream import AudioStream
-from av.stream import Disposition, Stream
+from av.stream import Discard, Disposition, Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -186,15 +186,18 @@ def probe(path: Path) -> MediaInfo:
 def choose_video(container: av.container.InputContainer) -> VideoStream | None:
     """Return the video track a player shows: one with a decoder, then the default, then the largest.
 
-    Cover art, still images and thumbnails are no video.
+    Cover art, still images and thumbnails are no video, and what is discarded is not there.
     """
     tracks = [stream for stream in container.streams.video if not stream.disposition & _NO_PICTURES]
-    return max(tracks, key=_video_preference, default=None)
+    return max(filter(_is_read, tracks), key=_video_preference, default=None)
 
 
 def choose_audio(container: av.container.InputContainer) -> AudioStream | None:
-    """Return the audio track a player plays: one with a decoder, then the default, then the most channels."""
-    return max(container.streams.audio, key=_audio_preference, default=None)
+    """Return the audio track a player plays: one with a decoder, then the default, then the most channels.
+
+    What is discarded is not there.
+    """
+    return max(filter(_is_read, container.streams.audio), key=_audio_preference, default=None)
 
 
 def media_origin(container: av.container.InputContainer) -> Fraction:
@@ -277,6 +280,10 @@ def _why_not(path: Path, error: av.error.FFmpegError) -> str:
     if head[4:8] == b"ftyp":
         return "an MP4 or MOV file without its index (moov), as an interrupted recording leaves it; repair it first."
     return "not a media file that can be opened; check that it plays, or get it again."
+
+
+def _is_read(stream: Stream) -> bool:
+    return stream.discard != Discard.all
 
 
 def _video_preference(stream: VideoStream) -> tuple[bool, bool, int, int]:

@@ -50,12 +50,15 @@ class _Cut:
 class HttpServer(LoopbackServer):
     """Playlists, segments and files on 127.0.0.1, over HTTP/1.1 with ranges and connections that stay.
 
+    Args:
+        certificate: File with certificate and key in PEM, to speak HTTPS.
+
     >>> with HttpServer() as server:                                                # doctest: +SKIP
     ...     container = av.open(server.add_live("cam", clip, speed=4))
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, certificate: Path | None = None) -> None:
+        super().__init__(certificate)
         self._playlists: dict[str, Playlist] = {}
         self._files: dict[str, Path] = {}
         self._redirects: dict[str, str] = {}
@@ -74,7 +77,7 @@ class HttpServer(LoopbackServer):
 
     def url_of(self, path: str) -> str:
         """Return the address of a path, whether something is there or not."""
-        return f"http://127.0.0.1:{self.port}/{path}"
+        return f"http{'s' if self._tls else ''}://127.0.0.1:{self.port}/{path}"
 
     def add_file(self, path: str, file: Path) -> str:
         """Serve a file, with ranges, and return its address."""

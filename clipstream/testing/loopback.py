@@ -2,11 +2,13 @@
 
 import asyncio
 import socket
+import ssl
 import struct
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, TypeVar
 
@@ -26,9 +28,16 @@ class LoopbackServer(ABC):
     """A server on a free port of 127.0.0.1, to be used in a `with` statement.
 
     Every method may be called from any thread and has taken effect when it returns.
+
+    Args:
+        certificate: File with certificate and key in PEM, to speak TLS.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: Path | None = None) -> None:
+        self._tls: ssl.SSLContext | None = None
+        if certificate is not None:
+            self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            self._tls.load_cert_chain(certificate)
         self._changed = threading.Condition()
         self._closing = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -140,7 +149,7 @@ class LoopbackServer(ABC):
         if self._listening is None:
             place = self._place or _bound(0)
             self._place, self._port = None, place.getsockname()[1]
-            self._listening = await asyncio.start_server(self._greet, sock=place, limit=1 << 20)
+            self._listening = await asyncio.start_server(self._greet, sock=place, limit=1 << 20, ssl=self._tls)
         self._notify()
 
     async def _refuse(self, how: Refusal) -> None:

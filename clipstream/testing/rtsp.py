@@ -32,6 +32,7 @@ class RtspServer(LoopbackServer):
         user: Who may watch; everyone where it is empty.
         password: The password.
         scheme: How it is asked for.
+        certificate: File with certificate and key in PEM, to speak RTSPS.
 
     >>> with RtspServer(clip) as server:                                            # doctest: +SKIP
     ...     container = av.open(server.url, options={"rtsp_transport": "tcp"})
@@ -48,8 +49,9 @@ class RtspServer(LoopbackServer):
         user: str = "",
         password: str = "",
         scheme: Scheme = "digest",
+        certificate: Path | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(certificate)
         self._speed, self._loops = speed, loop
         self._guard = Guard(user, password, scheme) if user else None
         self._cameras: dict[str, Camera] = {}
@@ -68,7 +70,7 @@ class RtspServer(LoopbackServer):
         who = ""
         if credentials and self._guard is not None:
             who = f"{quote(self._guard.user, safe='')}:{quote(self._guard.password, safe='')}@"
-        return f"rtsp://{who}127.0.0.1:{self.port}/{path}"
+        return f"rtsp{'s' if self._tls else ''}://{who}127.0.0.1:{self.port}/{path}"
 
     @property
     def playing(self) -> int:

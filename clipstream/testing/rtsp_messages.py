@@ -36,7 +36,7 @@ class Request:
     @property
     def path(self) -> str:
         """The path of its address, without the leading slash and a trailing one."""
-        return re.sub(r"^rtsp://[^/]*", "", self.url).partition("?")[0].strip("/")
+        return re.sub(r"^rtsps?://[^/]*", "", self.url).partition("?")[0].strip("/")
 
 
 async def read_request(reader: asyncio.StreamReader) -> Request:

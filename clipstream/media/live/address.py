@@ -20,6 +20,13 @@ _DEVICE = re.compile(r"/dev/video\d+")
 _SHOWN = frozenset({"camera", "channel", "profile", "stream", "streamtype", "subtype", "track", "transportmode"})
 """Parameters of cameras that tell streams apart and are no secret. The value of any other may be one."""
 
+_PASSING = re.compile(
+    r"auth|date|expir|hash|hdn|jwt|key|md5|nonce|pass|policy|pwd|rand|secret|session|sig|ticket|time|token|x-amz"
+    r"|^(e|s[eiprstv]|sk\w+|spr|srt|t|ts|_)$",
+    re.IGNORECASE,
+)
+"""Names of parameters that let someone in, or say until when: they change, and the stream stays what it is."""
+
 # Up to the last @ before a blank or a quote: an unescaped password may hold @ and / itself.
 _USERINFO = re.compile(r"""(?<=://)[^\s'"<>]*@""")
 _PARAMETERS = re.compile(r"""(://[^\s'"<>?]*\?)[^\s'"<>]*""")
@@ -87,6 +94,20 @@ class LiveAddress:
     def reveal(self) -> str:
         """Return the address with its secrets, for whoever connects to it and no one else."""
         return self._url
+
+    @property
+    def hidden(self) -> tuple[str, str]:
+        """What is not shown and tells this stream from others at the same place: the user, and parameters.
+
+        A password or token, which may be another one tomorrow, is not in it.
+        """
+        parts = _split(self._url)
+        told = sorted(
+            (key, value)
+            for key, value in parse_qsl(parts.query, keep_blank_values=True)
+            if key.lower() not in _SHOWN and not _PASSING.search(key)
+        )
+        return parts.username or "", repr(told) if told else ""
 
     def joined(self, credentials: "Credentials") -> "LiveAddress":
         """Return the address with the user and password of its host, unless it has its own."""

@@ -17,28 +17,44 @@ import av.container
 import av.error
 import av.packet
 from av.container import Flags
+from av.stream import Discard
 
 from clipstream.errors import InputError
 from clipstream.media.live.address import LiveAddress
 from clipstream.media.live.clock import FILE, IN_PIECES, REAL_TIME, Delivery
+from clipstream.media.live.variants import leave_best_variant
 from clipstream.media.probe import choose_audio, choose_video, usable
 
-__all__ = ["ConnectionOptions", "ConnectionProblem", "LiveConnection", "Trouble"]
+__all__ = ["ConnectionOptions", "ConnectionProblem", "LiveConnection", "Trouble", "check_protocol"]
 
 _MICRO = 1_000_000
 _ANALYSED_S = 1.5
 """A camera that announces a track and sends nothing on it holds up opening for so long."""
 
+_ANALYSED_BEFORE = {"fpsprobesize": "0", "max_ts_probe": "1"}
+"""Neither the rate of the pictures nor the order of decoding is looked for: 0.8 s less at 15 Hz."""
+
 _PIECES_STALL = 4
 """A segment of HLS may last several seconds, in which nothing comes: its stalls take as many times as long to see."""
 
+_NEARLY = 0.98
+"""Who waited for this share of the time to a stall has seen one: clocks differ a little."""
+
+_NO_TIMES = 0x0080
+"""AVFMT_NOTIMESTAMPS: pictures with nothing around them, as in MJPEG over HTTP. FFmpeg counts 25 a second, however many
+there are."""
+_STAMP_BASE = Fraction(1, 90_000)
+
 _GENERATE_PTS = cast("int", Flags.gen_pts.value)
+
+_NOT_EVERYWHERE = frozenset({"srt"})
 
 _REORDERED_PICTURES = 4
 """Among so many pictures, in the order of decoding, is the one that is shown first."""
 _HELD_PACKETS = 100
 _USUAL_RATE_HZ = Fraction(25)
 
+_BUSY = frozenset({errno.EBUSY, errno.EADDRINUSE})
 _UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN, errno.EADDRNOTAVAIL})
 _VAGUE = frozenset({errno.EIO, errno.EINVAL})
 
@@ -52,12 +68,15 @@ class Trouble(Enum):
     FORBIDDEN = "access is forbidden; check the rights of the user"
     UNKNOWN_HOST = "the name of the host is not known; check it, and the network"
     UNREACHABLE = "the host cannot be reached; check the address and the network"
-    CERTIFICATE = "the certificate is not to be trusted; renew it, or switch its check off"
+    CERTIFICATE = "the certificate is not to be trusted; renew it, or name the file of who issued it in SSL_CERT_FILE"
     SILENT = "there is no answer in time; check that the host is on and sends"
     SERVER = "the server answers with an error; look at its own log"
     NOT_MEDIA = "what comes is no media that can be read; check the address"
     UNDECODABLE = "nothing in it can be decoded; let it send H.264, HEVC or AAC"
     UNSUPPORTED = "this kind of stream is not supported by the FFmpeg in use; let it be sent in another way"
+    NO_PROTOCOL = "the FFmpeg within PyAV was built without this protocol; let it be sent by RTSP, RTMP, HLS or UDP"
+    NO_DEVICE = "there is no such device; plug the camera in, or check the name"
+    BUSY = "another program is using it; end that one"
     STALLED = "nothing comes any more, though the connection stays"
     ENDED = "the other side ended the stream"
     LOST = "the connection was lost"
@@ -106,19 +125,24 @@ class LiveConnection:
     Args:
         address: Where the stream is.
         options: How to connect.
+        steady_hz: What an earlier connection said of itself: it is open with the first picture then, and does not wait
+            for the dozen that tell their rate.
 
     Attributes:
         container: The tracks.
         video: The track of pictures in use, if one can be decoded.
         audio: The track of sound in use, if one can be decoded.
         rate_hz: Pictures a second, if known.
+        steady_hz: The same, if pictures are shown in the order in which they come.
         delivery: How its packets arrive; `FILE` for one that has an end, where nothing is to be reconnected.
 
     Raises:
         ConnectionProblem: It cannot be opened, or nothing in it can be decoded.
     """
 
-    def __init__(self, address: LiveAddress, options: ConnectionOptions | None = None) -> None:
+    def __init__(
+        self, address: LiveAddress, options: ConnectionOptions | None = None, steady_hz: Fraction | None = None
+    ) -> None:
         options = options or ConnectionOptions()
         self._address = address
         url = address.reveal()
@@ -130,17 +154,21 @@ class LiveConnection:
                 url,
                 mode="r",
                 format="video4linux2" if address.scheme == "device" else None,
-                options=_ffmpeg_options(address, options),
+                options=_ffmpeg_options(address, options) | (_ANALYSED_BEFORE if steady_hz else {}),
                 timeout=(options.open_s, self._stall_s),
                 metadata_errors="replace",
             )
         except (av.error.FFmpegError, OSError, ValueError) as error:
             trouble = _trouble(error, opening=True) or _diagnose(address, options)
+            if address.scheme == "device" and trouble is Trouble.NOT_FOUND:
+                trouble = Trouble.NO_DEVICE
         if trouble is not None:
             # Raised out here, since the text of the error it would carry along holds the whole URL.
             raise ConnectionProblem(address, trouble)
         # It holds packets back until a later one tells their PTS, through a stall and beyond.
         self.container.flags &= ~_GENERATE_PTS
+        if self.container.format.name == "hls":
+            leave_best_variant(self.container)
         video, audio = choose_video(self.container), choose_audio(self.container)
         self.video = video if usable(video) else None
         self.audio = audio if usable(audio) else None
@@ -148,27 +176,36 @@ class LiveConnection:
             self.container.close()
             raise ConnectionProblem(address, Trouble.UNDECODABLE)
         ends = pieces and self.container.duration is not None
-        rate_hz = video.average_rate if video is not None and self.video is not None else None
-        self.rate_hz = rate_hz or None
+        self.rate_hz = self.steady_hz = None
+        if video is not None and self.video is not None:
+            self.rate_hz = steady_hz or video.average_rate or None
+            self.steady_hz = None if video.codec_context.has_b_frames else self.rate_hz
+        self._stamps = bool(self.container.format.flags & _NO_TIMES) and self.steady_hz is not None and not self.audio
+        if self._stamps and self.video is not None:
+            self.video.time_base = _STAMP_BASE
         self.delivery: Delivery = FILE if ends else IN_PIECES if self.container.format.name == "hls" else REAL_TIME
 
     def __iter__(self) -> "Iterator[av.packet.Packet[Any]]":
-        return _led_up_to(self._packets(), self.rate_hz)
+        return _led_up_to(self._packets(), self.rate_hz, 1 if self.steady_hz else _REORDERED_PICTURES)
 
     def _packets(self) -> "Iterator[av.packet.Packet[Any]]":
         trouble, asked_s = Trouble.ENDED, monotonic()
         try:
             for packet in self.container.demux():
                 waited_s = monotonic() - asked_s
-                if packet.size:
+                if self._stamps and packet.size:
+                    packet.pts = packet.dts = round(monotonic() / _STAMP_BASE)
+                if packet.size and packet.stream.discard != Discard.all:
                     yield packet
-                if waited_s > 0.98 * self._stall_s:
+                if waited_s > _NEARLY * self._stall_s:
                     # FFmpeg swallows a timeout while it still has something to give out, and would wait once more.
                     trouble = Trouble.STALLED
                     break
                 asked_s = monotonic()
         except (av.error.FFmpegError, OSError) as error:
-            trouble = _trouble(error, opening=False) or Trouble.LOST
+            # Some protocols call running out of time an input/output error.
+            stalled = monotonic() - asked_s > _NEARLY * self._stall_s
+            trouble = Trouble.STALLED if stalled else _trouble(error, opening=False) or Trouble.LOST
         raise ConnectionProblem(self._address, trouble)
 
     def __enter__(self) -> Self:
@@ -187,10 +224,30 @@ class LiveConnection:
         self.container.close()
 
 
+def check_protocol(address: LiveAddress) -> None:
+    """Refuse what no waiting makes readable: a protocol that the FFmpeg in use was built without.
+
+    Raises:
+        ConnectionProblem: It was.
+    """
+    if address.scheme not in _NOT_EVERYWHERE:
+        return
+    try:
+        av.open(f"{address.scheme}://", timeout=_ANALYSED_S).close()
+    except av.error.ProtocolNotFoundError:
+        known = False
+    except (av.error.FFmpegError, OSError, ValueError):
+        known = True
+    if not known:
+        raise ConnectionProblem(address, Trouble.NO_PROTOCOL)
+
+
 def _led_up_to(
-    packets: "Iterator[av.packet.Packet[Any]]", rate_hz: Fraction | None
+    packets: "Iterator[av.packet.Packet[Any]]", rate_hz: Fraction | None, enough: int
 ) -> "Iterator[av.packet.Packet[Any]]":
     """Give the first pictures of a connection, if they have no time, those that lead up to the first that has.
+
+    That one is among the first `enough` that come.
 
     RTSP tells no time of what comes before the first report of the sender. Put anywhere, a picture would seem to move
     by as much in a moment as in the time between two pictures.
@@ -205,7 +262,7 @@ def _led_up_to(
             continue
         held.append(packet)
         untimed = [one for one in held if _is_untimed_picture(one)]
-        if untimed and len(timed) < _REORDERED_PICTURES and len(held) < _HELD_PACKETS:
+        if untimed and len(timed) < enough and len(held) < _HELD_PACKETS:
             continue
         for place, one in enumerate(reversed(untimed if timed else []), start=1):
             step = 1 / ((rate_hz or _USUAL_RATE_HZ) * (one.time_base or Fraction(1)))
@@ -249,7 +306,7 @@ _TROUBLES: tuple[tuple[type[Exception], Trouble], ...] = (
     (av.error.HTTPNotFoundError, Trouble.NOT_FOUND),
     (av.error.FileNotFoundError, Trouble.NOT_FOUND),
     (av.error.HTTPError, Trouble.SERVER),
-    (av.error.ProtocolNotFoundError, Trouble.UNSUPPORTED),
+    (av.error.ProtocolNotFoundError, Trouble.NO_PROTOCOL),
     (av.error.DemuxerNotFoundError, Trouble.UNSUPPORTED),
     (av.error.NotImplementedError, Trouble.UNSUPPORTED),
     (av.error.PatchWelcomeError, Trouble.UNSUPPORTED),
@@ -272,13 +329,15 @@ def _trouble(error: Exception, *, opening: bool) -> Trouble | None:
     number = getattr(error, "errno", None)
     if number in _UNREACHABLE:
         return Trouble.UNREACHABLE
+    if number in _BUSY:
+        return Trouble.BUSY
     return None if number in _VAGUE else Trouble.SERVER if opening else Trouble.LOST
 
 
 def _diagnose(address: LiveAddress, options: ConnectionOptions) -> Trouble:
     """Find out what FFmpeg only calls an input/output error: a name, a certificate, or something else."""
-    if not address.host or address.port is None:
-        return Trouble.NOT_MEDIA
+    if address.scheme in {"udp", "rtp"} or not address.host or address.port is None:
+        return Trouble.SILENT if address.scheme in {"udp", "rtp"} else Trouble.NOT_MEDIA
     try:
         socket.getaddrinfo(address.host, address.port)
     except (OSError, UnicodeError):

@@ -85,6 +85,7 @@ class LiveFeed:
         self._backoff = Backoff()
         self._slicer: LiveSlicer | None = None
         self._recording = False
+        self._steady_hz: Fraction | None = None
         self._ran_since_s: float | None = None
         self._pictured_s = 0.0
         # Held whenever a packet is worked on, never while one is waited for: `close` comes in between.
@@ -134,8 +135,10 @@ class LiveFeed:
         self._queue.release()
         self._thread.join(_CLOSING_S)
         with self._work:
-            self._leave()
-            self._finish(None)
+            try:
+                self._leave()
+            finally:
+                self._finish(None)
 
     def __enter__(self) -> Self:
         return self
@@ -162,14 +165,16 @@ class LiveFeed:
                 with self._work:
                     self._finish(None if ended else trouble)
                 break
-            self._wait(trouble, self._backoff.wait_s(now_s, ran_s), log=trouble is not said)
+            wait_s = self._backoff.wait_s(now_s, ran_s, refused=trouble is Trouble.UNAUTHORISED)
+            self._wait(trouble, wait_s, log=trouble is not said)
             said = trouble
 
     def _connect(self) -> Trouble:
         """Connect, read for as long as it goes, and return why it goes no further."""
         self._note(state=FeedState.CONNECTING, attempts=self._status.attempts + 1)
         try:
-            with LiveConnection(self._address, self._options) as connection:
+            with LiveConnection(self._address, self._options, self._steady_hz) as connection:
+                self._steady_hz = connection.steady_hz
                 try:
                     self._read(connection)
                 finally:
@@ -190,7 +195,10 @@ class LiveFeed:
             bases = {track.index: track.time_base or Fraction(1) for track in connection.container.streams}
             self._clock.connect(bases, connection.delivery)
             self._load = Load()
-            self._tell_sink(lambda sink: sink.begin(connection.container, Fraction(0), self._clock.date_of))
+            rate_hz = connection.rate_hz
+            self._tell_sink(
+                lambda sink: sink.begin(connection.container, Fraction(0), self._clock.date_of, rate_hz=rate_hz)
+            )
             self._recording = self._sink is not None
         asked_s = time.monotonic()
         for packet in connection:

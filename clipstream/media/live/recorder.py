@@ -145,6 +145,8 @@ class Recorder:
         container: av.container.InputContainer,
         offset_s: Fraction,
         date_of: Callable[[Fraction], float | None] | None = None,
+        *,
+        rate_hz: Fraction | None = None,
     ) -> None:
         """Take the packets of a connection from now on, PTS 0 being at `offset_s` of stream time.
 
@@ -154,7 +156,7 @@ class Recorder:
         joined to what came before. Recording starts with the next keyframe of the pictures.
         """
         self.end()
-        tracks, left_out = note_tracks(container.streams)
+        tracks, left_out = note_tracks(container.streams, rate_hz)
         if left_out:
             _log.warning("tracks not recorded", folder=self._folder.name, tracks=left_out)
         main = next((track for track in tracks if track.is_main), None)

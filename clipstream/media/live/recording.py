@@ -96,6 +96,9 @@ class Recording:
 
         Of a span that was not recorded without a gap, the longest part becomes the clip, and the notes say what is
         missing.
+
+        Raises:
+            CutError: Also if no picture of the span was recorded, where there are pictures.
         """
         span, segments = self._choose(spec.start_s, spec.end_s)
         start_s, end_s = max(spec.start_s, span.start_s), min(spec.end_s, span.end_s)
@@ -109,6 +112,12 @@ class Recording:
                 fingerprint="",
             )
             result = cutter.cut(part, cancelled)
+        if not result.frames and any(track.kind == "video" for track in segments[0].header.tracks):
+            result.path.unlink(missing_ok=True)
+            raise CutError(
+                f"{self.folder.name}: no picture was recorded between {float(start_s):.3f} s and {float(end_s):.3f} s; "
+                "look at what the camera sends, or make clips longer."
+            )
         notes = (*result.notes, *material.notes)
         if missing_s := (start_s - spec.start_s) + (spec.end_s - end_s):
             notes += (f"{float(missing_s):.3g} s of it were not recorded",)
@@ -156,7 +165,8 @@ class Recording:
         for run, group in groupby(segments, key=lambda segment: segment.header.run):
             whole = tuple(group)
             is_growing = run == growing
-            end_s = max(segment.complete_s if is_growing else segment.end_s for segment in whole)
+            # Sound that goes on without pictures is no part of it: a clip of that would have none.
+            end_s = max(segment.complete_s if is_growing else segment.shown_s for segment in whole)
             start_s, holes = whole[0].start_s, [hole for segment in whole for hole in segment.holes]
             for until_s, after_s in holes:
                 if until_s > start_s:

@@ -15,8 +15,9 @@ __all__ = ["Extent", "Header", "Segment", "TrackNote", "finish", "open_path", "s
 
 _NAME = re.compile(r"(\.?)(\d{8,})\.packets")
 _LAG_S = 1
-"""A track this far behind another is taken to have stopped: it holds nothing back."""
+"""Sound this far behind pictures is taken to have stopped: it holds nothing back. Pictures always do."""
 _TIMED = frozenset({"video", "audio"})
+_USUAL_RATE_HZ = 25
 _HOLE_S = 2
 """Pictures (or without them, sound) that stay away for longer are a hole, unless frames are further apart anyway."""
 
@@ -102,6 +103,7 @@ class Segment:
         header: What was known at its beginning.
         start_s: When its first keyframe is shown, or without video, its first sound is heard.
         end_s: When the last of its packets stops being shown or heard.
+        shown_s: When the last of its pictures stops being shown; without video, the same.
         complete_s: Nothing that is recorded later in this run comes before.
         size: Bytes of the file.
         holes: From when to when nothing was sent, the first perhaps before the segment.
@@ -112,6 +114,7 @@ class Segment:
     header: Header
     start_s: Fraction
     end_s: Fraction
+    shown_s: Fraction
     complete_s: Fraction
     size: int
     holes: tuple[tuple[Fraction, Fraction], ...] = ()
@@ -139,6 +142,7 @@ class Extent:
         self._main = next(note for note in header.tracks if note.is_main)
         self._hole = math.ceil(max(_HOLE_S, 4 / (self._main.rate_hz or 4)) / self._main.time_base)
         self._holes: list[tuple[int, int]] = []
+        self._frame = math.ceil(1 / (self._main.rate_hz or _USUAL_RATE_HZ) / self._main.time_base)
 
     @property
     def is_empty(self) -> bool:
@@ -159,6 +163,8 @@ class Extent:
         """Count a packet."""
         reach = self._reaches[track]
         if track == self._main.index:
+            # A picture of which it is not said how long it is shown is shown all the same.
+            duration = duration or (self._frame if self._is_video[track] else 0)
             before = self._header.ended if reach.end is None else reach.end
             if before is not None and pts - before > self._hole:
                 self._holes.append((before, pts))
@@ -193,15 +199,18 @@ class Extent:
             if reach.complete is not None and note.kind in _TIMED
         }
         latest_s = max(complete.values())
-        start = self._reaches[self._main.index].start
+        holding = [at_s for index, at_s in complete.items() if index == self._main.index or at_s >= latest_s - _LAG_S]
+        start, end = self._reaches[self._main.index].start, self._reaches[self._main.index].end
         assert start is not None
+        assert end is not None
         return Segment(
             path=path,
             number=number,
             header=self._header,
             start_s=self.main_s(start),
             end_s=max(ends) + offset_s,
-            complete_s=min(at_s for at_s in complete.values() if at_s >= latest_s - _LAG_S) + offset_s,
+            shown_s=self.main_s(end),
+            complete_s=min(holding) + offset_s,
             size=size,
             holes=tuple((self.main_s(start), self.main_s(end)) for start, end in self._holes),
         )
@@ -235,6 +244,7 @@ def stored(path: Path, number: int) -> Segment | None:
         header=Header.decode(json.dumps(told["header"]).encode()),
         start_s=Fraction(told["start_s"]),
         end_s=Fraction(told["end_s"]),
+        shown_s=Fraction(told.get("shown_s", told["end_s"])),
         complete_s=Fraction(told["complete_s"]),
         size=path.stat().st_size,
         holes=tuple((Fraction(start), Fraction(end)) for start, end in told["holes"]),
@@ -248,6 +258,7 @@ def footer_of(segment: Segment) -> bytes:
             "header": json.loads(segment.header.encode()),
             "start_s": str(segment.start_s),
             "end_s": str(segment.end_s),
+            "shown_s": str(segment.shown_s),
             "complete_s": str(segment.complete_s),
             "holes": [(str(start), str(end)) for start, end in segment.holes],
         }

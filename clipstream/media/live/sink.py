@@ -23,6 +23,8 @@ class PacketSink(Protocol):
         container: av.container.InputContainer,
         offset_s: Fraction,
         date_of: Callable[[Fraction], float | None] | None = None,
+        *,
+        rate_hz: Fraction | None = None,
     ) -> None:
         """Prepare for the tracks of a connection.
 
@@ -30,6 +32,7 @@ class PacketSink(Protocol):
             container: Their templates, to be read during this call.
             offset_s: What has to be added to the times of its packets; 0, since they are times of the stream.
             date_of: Tells the date of a stream time about now, in seconds since 1970; without it, that is now.
+            rate_hz: Pictures a second; what the container says, by default.
         """
 
     def write(self, packet: "av.packet.Packet[Any]") -> None:

@@ -7,7 +7,7 @@ from fractions import Fraction
 import av
 import av.container
 from av.packet import Packet
-from av.stream import Disposition, Stream
+from av.stream import Discard, Disposition, Stream
 from av.video.stream import VideoStream
 
 from clipstream.media.cut.nal import read_parameter_sets
@@ -22,9 +22,11 @@ _PARAMETER_SETS = {"h264": 2, "hevc": 3}
 """Codecs that may bring new parameter sets within the stream, and of how many kinds these are."""
 
 
-def note_tracks(streams: Iterable[Stream]) -> tuple[tuple[TrackNote, ...], tuple[str, ...]]:
-    """Return the tracks that can be recorded, and the others in words."""
-    offered = list(streams)
+def note_tracks(
+    streams: Iterable[Stream], rate_hz: Fraction | None = None
+) -> tuple[tuple[TrackNote, ...], tuple[str, ...]]:
+    """Return the tracks that can be recorded, and the others in words; `rate_hz` is that of the pictures, if known."""
+    offered = [stream for stream in streams if stream.discard != Discard.all]
     taken = [stream for stream in offered if _is_carried(stream)]
     left_out = [stream for stream in offered if stream not in taken]
     main = next((stream for stream in taken if _is_picture(stream)), None)
@@ -34,7 +36,7 @@ def note_tracks(streams: Iterable[Stream]) -> tuple[tuple[TrackNote, ...], tuple
             index=stream.index,
             kind=stream.type,
             time_base=stream.time_base or Fraction(1, av.time_base),
-            rate_hz=(stream.average_rate or stream.guessed_rate or Fraction(0))
+            rate_hz=(rate_hz or stream.average_rate or stream.guessed_rate or Fraction(0))
             if isinstance(stream, VideoStream)
             else Fraction(0),
             is_main=stream is main,
