@@ -87,7 +87,7 @@ def test_a_run_goes_on_without_a_free_byte_and_loses_only_what_it_could_not_reco
     numbers = [number for one in found if one.clip for number in numbers_in(disk.root / "out" / "cam" / one.clip)]
     assert len(numbers) == len(set(numbers))
     events = [log["event"] for log in logs]
-    assert [events.count(event) for event in ("recording stopped", "recording again")] == [1, 1]
+    assert [events.count(event) for event in ("recording_stopped", "recording_resumed")] == [1, 1]
 
 
 def test_clips_whose_folder_cannot_be_written_for_a_while_are_written_when_it_can(

@@ -19,11 +19,12 @@ from clipstream.media.cutting import ClipResult, ClipSpec, Cutter
 from clipstream.media.live.address import LiveAddress, LiveInput
 from clipstream.media.live.recorder import Recorder
 from clipstream.media.probe import open_media
-from clipstream.media.slices import MediaNeeds
+from clipstream.media.slices import MediaNeeds, Slice
 from clipstream.output import OutputContext
 from clipstream.report.manifest import read_manifest
 from clipstream.results import Interval
 from clipstream.settings import Settings
+from clipstream.testing import wait_until
 from clipstream.testing.media import Video, even_times, make_clip
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -185,9 +186,17 @@ def test_a_stream_whose_clock_ran_ahead_never_goes_on_before_what_is_recorded(
     record(camera, tmp_path, 86_486, NOON)
     address = LiveAddress.parse("rtsp://127.0.0.1:9/nobody")
     cameras = Cameras([LiveInput("cam", address)], Settings(out=str(tmp_path)), MediaNeeds())
-    (end,) = cameras.open("cam", 0).take(ending=True)
-    assert end.start_s >= 86_486 + 20
+    watched = cameras.open("cam", 0)
+    taken: list[Slice] = []
+
+    def ended() -> bool:
+        taken.extend(watched.take(ending=True))
+        return bool(taken)
+
+    wait_until(ended)
     cameras.close()
+
+    assert taken[-1].start_s >= 86_486 + 20
 
 
 def test_a_list_that_is_damaged_costs_no_run(cutter: Pretender, tmp_path: Path) -> None:

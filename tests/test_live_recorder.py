@@ -187,12 +187,12 @@ def test_a_full_disk_is_told_once_and_recording_goes_on_when_there_is_room(
     with capture_logs() as logs:
         disk = Disk(monkeypatch, free=30_000)
         record(recorder, camera, range(20))
-        assert [log["event"] for log in logs] == ["recording stopped"]
+        assert [log["event"] for log in logs] == ["recording_stopped"]
         assert "No space left on device" in logs[0]["reason"]
         assert "\n" not in logs[0]["reason"]
         disk.free = 10**9
         record(recorder, camera, range(20, 30))
-        assert [log["event"] for log in logs] == ["recording stopped", "recording again"]
+        assert [log["event"] for log in logs] == ["recording_stopped", "recording_resumed"]
     first, second = Recording(tmp_path).available()
     assert first.start_s == 0
     assert 3 < first.end_s < 9

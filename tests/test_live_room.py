@@ -99,11 +99,11 @@ def test_the_oldest_history_goes_first_and_is_as_long_as_before_once_there_is_ro
         disk.others = 8_500_000
         record(recorder, camera, range(30, 60), size=1_000)
         assert segments_in(tmp_path)[0].start_s > 40
-        assert events(logs) == ["recording shortened"]
+        assert events(logs) == ["recording_shortened"]
         disk.others = 0
         record(recorder, camera, range(60, 90), size=1_000)
         assert segments_in(tmp_path)[0].start_s == 68
-        assert events(logs) == ["recording shortened", "recording at full length"]
+        assert events(logs) == ["recording_shortened", "recording_at_full_length"]
     (span,) = Recording(tmp_path).available()
     assert span.is_growing
     assert recorder.lost_packets == 0
@@ -122,12 +122,12 @@ def test_recording_stops_before_it_takes_what_others_need_and_resumes_when_there
         assert 20 < held.end_s < 40
         assert not held.is_growing
         assert disk.least > 900_000
-        assert events(logs) == ["recording stopped"]
+        assert events(logs) == ["recording_stopped"]
         assert "all but full" in str(logs[0]["reason"])
         assert recorder.lost_packets == 60 * 30 - held.end_s * 30
         release()
         record(recorder, camera, range(60, 70), size=1_000)
-    assert events(logs) == ["recording stopped", "recording shortened", "recording again"]
+    assert events(logs) == ["recording_stopped", "recording_shortened", "recording_resumed"]
     assert Recording(tmp_path).covers(Fraction(60), Fraction(69))
 
 
@@ -141,10 +141,10 @@ def test_recording_does_not_stop_and_go_by_turns_where_there_is_just_too_little(
         record(recorder, camera, range(4))
         disk.others = 8_900_000
         record(recorder, camera, range(4, 20))
-        assert events(logs) == ["recording stopped"]
+        assert events(logs) == ["recording_stopped"]
         disk.others = 8_500_000
         record(recorder, camera, range(20, 40))
-    assert events(logs) == ["recording stopped", "recording again"]
+    assert events(logs) == ["recording_stopped", "recording_resumed"]
 
 
 def frames_in(path: Path) -> int:
@@ -162,10 +162,10 @@ def test_what_waits_to_be_kept_gives_way_to_what_clips_may_need(clip: Path, tmp_
         Recorder(tmp_path / "cam", LONG_S, MUCH, keep_everything=tmp_path / "kept") as recorder,
     ):
         play(recorder, clip)
-        assert events(logs) == ["recording shortened"]
+        assert events(logs) == ["recording_shortened"]
         assert recorder.lost_packets == 0
         disk.others = 0
-    assert [log for log in logs if log["event"] == "recording kept again" and log["lost_segments"]]
+    assert [log for log in logs if log["event"] == "recording_kept_again" and log["lost_segments"]]
 
 
 @dataclass
@@ -219,7 +219,7 @@ def test_what_there_was_no_room_to_keep_is_kept_with_what_comes_next(kept: Kept)
         kept.take(kept.segments[2:])
         kept.keeper.close()
     assert kept.frames() == [4 * 8, 16 * 8]
-    assert events(logs) == ["recording not kept", "recording kept again"]
+    assert events(logs) == ["recording_not_kept", "recording_kept_again"]
     assert logs[1]["lost_segments"] == 0
 
 

@@ -26,7 +26,7 @@ NEVER = {
 }
 BELOW = {
     "media": {"errors", "media", "settings", "timing"},
-    "models": {"errors", "models"},
+    "models": {"errors", "memory", "models"},
     "features": {"errors", "features", "media.slices", "models", "settings", "timing"},
     "detect": {"detect", "errors", "features.base", "media.slices", "options", "results", "settings", "timing"},
     "testing": {"errors", "media", "testing"},

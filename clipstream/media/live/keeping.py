@@ -93,11 +93,11 @@ class Keeper:
         except OSError as error:
             if not self._failing:
                 reason = str(error) if isinstance(error, OutputError) else f"{self._folder}: {error.strerror}."
-                _log.error("recording not kept", folder=str(self._folder), reason=reason, next="it is tried again.")
+                _log.error("recording_not_kept", folder=str(self._folder), reason=reason, next="it is tried again.")
             self._failing, self._holding = True, False
         else:
             if self._failing or self._lost > self._told_lost:
-                _log.warning("recording kept again", folder=str(self._folder), lost_segments=self._lost)
+                _log.warning("recording_kept_again", folder=str(self._folder), lost_segments=self._lost)
             self._failing, self._holding, self._told_lost = False, True, self._lost
         finally:
             if release is not None:
@@ -112,6 +112,6 @@ class Keeper:
                 name = f"{left[0].header.date:%Y-%m-%dT%H-%M-%SZ}_{left[0].number:08d}-{left[-1].number:08d}"
                 join_segments(left, self._folder, name)
         except CutError as error:
-            _log.error("recording not kept", folder=str(self._folder), reason=str(error))
+            _log.error("recording_not_kept", folder=str(self._folder), reason=str(error))
             left = []
         self._lost += len(segments) - len(left)

@@ -105,6 +105,7 @@ class Recorder:
         self._open: _Open | None = None
         self._reached: tuple[int | None, ...] = ()
         self._ended: int | None = None
+        self._left_out: tuple[str, ...] = ()
         self._failing = self._started = self._shortened = False
         self._lost = 0
         try:
@@ -157,8 +158,9 @@ class Recorder:
         """
         self.end()
         tracks, left_out = note_tracks(container.streams, rate_hz)
-        if left_out:
-            _log.warning("tracks not recorded", folder=self._folder.name, tracks=left_out)
+        if left_out != self._left_out and left_out:
+            _log.warning("tracks_not_recorded", folder=self._folder.name, tracks=left_out)
+        self._left_out = left_out
         main = next((track for track in tracks if track.is_main), None)
         if main is None:
             return
@@ -274,7 +276,7 @@ class Recorder:
         self._next += 1
         self._open = _Open(writer, Extent(header), path, number, now_s)
         if self._failing:
-            _log.info("recording again", folder=self._folder.name, lost_packets=self._lost)
+            _log.info("recording_resumed", folder=self._folder.name, lost_packets=self._lost)
             self._failing = False
 
     def _finish(self, segment: _Open | None) -> None:
@@ -298,7 +300,7 @@ class Recorder:
     def _fail(self, error: OSError) -> None:
         if not self._failing:
             _log.error(
-                "recording stopped",
+                "recording_stopped",
                 folder=self._folder.name,
                 reason=f"{self._folder}: cannot be written ({error.strerror}); make room or allow writing. "
                 "Reading goes on, and recording is tried again at every keyframe.",
@@ -350,10 +352,10 @@ class Recorder:
                 del self._segments[0]
                 due, early = due + is_due, early + (not is_due)
         if early and not self._shortened:
-            _log.warning("recording shortened", folder=self._folder.name, reason="the disk is all but full; make room.")
+            _log.warning("recording_shortened", folder=self._folder.name, reason="the disk is all but full; make room.")
             self._shortened = True
         elif due and self._shortened and not was_lacking:
-            _log.info("recording at full length", folder=self._folder.name)
+            _log.info("recording_at_full_length", folder=self._folder.name)
             self._shortened = False
         return lacking
 
