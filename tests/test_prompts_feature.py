@@ -159,6 +159,19 @@ def test_one_of_four_prompts_is_enough(model: str) -> None:
     assert len(highlights(settings, select_features(settings).infos, rows)) == 1
 
 
+@pytest.mark.parametrize("weight", [1.0, 3.0, 10.0])
+def test_however_heavy_what_is_to_be_avoided_what_is_wanted_is_found_without_it(model: str, weight: float) -> None:
+    settings = asking(model, features=("prompts",), prompt=(("a goal", 1.0),), avoid=(("a replay", weight),))
+    rows = rows_of([likely(slice(30, 36), 0.6), likely(slice(0, 0), 0)])
+    assert len(highlights(settings, select_features(settings).infos, rows)) == 1
+
+
+def test_a_light_prompt_beside_a_heavy_one_is_over_the_floor_all_the_same(model: str) -> None:
+    settings = asking(model, features=("prompts",), prompt=(("a goal", 1.0), ("a fight", 20.0)), avoid=(), percentile=0)
+    rows = rows_of([likely(slice(30, 36), 0.6), likely(slice(0, 0), 0)])
+    assert len(highlights(settings, select_features(settings).infos, rows)) == 1
+
+
 def test_what_is_to_be_avoided_is_no_highlight_though_it_is_also_what_is_wanted(model: str) -> None:
     settings = asking(model, features=("prompts",), prompt=(("a goal", 1.0),), avoid=(("a replay", 2.0),), top=5)
     scored, again = slice(30, 36), slice(100, 106)

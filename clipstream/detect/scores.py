@@ -127,7 +127,7 @@ def score_rows(
     above = np.asarray((values - usual.median) / usual.spread, np.float64)
     per_feature = _feature_scores(above, features)
     parts = _weighted_parts(per_feature, features)
-    noticeable = _feature_scores((values - usual.median) / usual.noticeable, features)
+    noticeable = _feature_scores((values - usual.median) / usual.noticeable, features, even=True)
     fused = parts.sum(axis=1)
     return Scores(
         values=values,
@@ -140,7 +140,10 @@ def score_rows(
     )
 
 
-def _feature_scores(above: NDArray[np.float64], features: Sequence[FeatureInfo]) -> NDArray[np.float64]:
+def _feature_scores(
+    above: NDArray[np.float64], features: Sequence[FeatureInfo], *, even: bool = False
+) -> NDArray[np.float64]:
+    """Score each feature; `even` has a feature's alternatives count alike, as they do in what is worth noticing."""
     compressed = COMPRESSION_KNEE * np.arcsinh(above / COMPRESSION_KNEE)
     scores = np.full((len(above), len(features)), np.nan)
     first = 0
@@ -148,6 +151,8 @@ def _feature_scores(above: NDArray[np.float64], features: Sequence[FeatureInfo])
         part = slice(first, first + len(feature.signals))
         weights = np.array([one.weight for one in feature.signals])
         combined = _best_of if feature.alternatives else _weighted_mean
+        if feature.alternatives and even:
+            weights = np.where(weights > 0, max(weights.max(), 0.0), weights)
         scores[:, column] = combined(compressed[:, part] * np.sign(weights), weights)
         first = part.stop
     return scores
@@ -205,9 +210,10 @@ def _weighted_mean(columns: NDArray[np.float64], weights: NDArray[np.float64]) -
 def _best_of(columns: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return what the best column gives by its weight, less what the worst of those below zero takes, (T,).
 
-    Weights count beside the largest; NaN where all are missing. One that takes as it rises gives nothing as it falls.
+    Weights count beside the largest of those above zero, however heavy the others are; NaN where all are missing. One
+    that takes as it rises gives nothing as it falls.
     """
-    shares = np.abs(weights) / (np.abs(weights).max(initial=0.0) or 1.0)
+    shares = np.abs(weights) / (weights.max(initial=0.0) or 1.0)
     present = ~np.isnan(columns) & (shares > 0)
     scaled = np.where(present, columns * shares, -np.inf)
     wanted = scaled[:, weights > 0].max(axis=1, initial=-np.inf)
