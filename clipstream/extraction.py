@@ -7,6 +7,7 @@ from typing import TypeGuard, cast
 import numpy as np
 import structlog
 
+from clipstream.failures import Failure, in_one_line
 from clipstream.features.base import AnyFeature, Feature, FollowingFeature, Observation
 from clipstream.log import traceback_of
 from clipstream.media.slices import Slice
@@ -29,23 +30,33 @@ class Extractor:
     Args:
         features: The features, in order.
         keep: What is done with every observation, if anything.
+        measured: Told of the row of every slice.
     """
 
-    def __init__(self, features: Sequence[AnyFeature], keep: Keep | None = None) -> None:
+    def __init__(
+        self,
+        features: Sequence[AnyFeature],
+        keep: Keep | None = None,
+        measured: Callable[[Row], None] | None = None,
+    ) -> None:
         self._features = tuple(features)
-        self._keep = keep
+        self._keep, self._measured = keep, measured
         self._reported: set[str] = set()
 
     def __call__(self, slices: Sequence[Slice]) -> list[tuple[str, Row]]:
         """Return a row for each slice, in order, keyed by its stream."""
         media = [item for item in slices if item.end is None]
-        rows = iter(self._rows(media) if media else ())
+        measured = self._rows(media) if media else []
+        if self._measured is not None:
+            for row in measured:
+                self._measured(row)
+        rows = iter(measured)
         return [(item.stream, next(rows) if item.end is None else _end(item)) for item in slices]
 
     def _rows(self, slices: list[Slice]) -> list[Row]:
         values = np.full((len(slices), sum(len(feature.signals) for feature in self._features)), np.nan, np.float32)
         lights: list[list[bytes]] = [[] for _ in slices]
-        failed = [0] * len(slices)
+        failures: list[list[Failure]] = [[] for _ in slices]
         first = 0
         for feature in self._features:
             columns = slice(first, first := first + len(feature.signals))
@@ -64,7 +75,7 @@ class Extractor:
                     values[seen, columns] = numbers.reshape(len(given), len(feature.signals))
             except Exception as error:  # noqa: BLE001 - counted on the rows; one feature must not end the flow
                 for i in seen:
-                    failed[i] += 1
+                    failures[i].append(Failure(feature.name, 1, in_one_line(error)))
                 self._report(feature.name, given[0].stream, error)
             if follows(feature):
                 for mine, item, observation in zip(lights, slices, observations, strict=True):
@@ -77,9 +88,10 @@ class Extractor:
                 n=item.n,
                 values=values[i].tobytes(),
                 frames=item.frame_count,
-                errors=item.errors + failed[i],
+                errors=item.errors + len(failures[i]),
                 observed=tuple(lights[i]),
                 live=item.live,
+                failures=tuple(failures[i]),
             )
             for i, item in enumerate(slices)
         ]
@@ -87,7 +99,7 @@ class Extractor:
     def _report(self, feature: str, stream: str, error: Exception) -> None:
         if feature not in self._reported:  # once: a feature that fails tends to fail on every slice
             self._reported.add(feature)
-            _log.error("feature_failed", feature=feature, stream=stream, error=f"{type(error).__name__}: {error}")
+            _log.error("feature_failed", feature=feature, stream=stream, error=in_one_line(error))
             _log.debug("feature_failure", feature=feature, exc_info=traceback_of(error))
 
 

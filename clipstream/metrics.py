@@ -46,6 +46,7 @@ class StreamStatus:
         recorded_bytes: Size of its recording.
         recorded_segments: Segments in it.
         unrecorded_packets: Packets that could not be recorded.
+        failed_measurements: Slices in which a feature failed, counted for each feature.
     """
 
     stream: str
@@ -57,6 +58,7 @@ class StreamStatus:
     recorded_bytes: int = 0
     recorded_segments: int = 0
     unrecorded_packets: int = 0
+    failed_measurements: int = 0
 
 
 class Metrics:
@@ -224,6 +226,12 @@ _STREAMS = (
         "warming_up",
         "1 while it is not known yet what is usual, so that nothing is found.",
         lambda status: status.warming_up,
+    ),
+    _stream(
+        "failed_measurements",
+        "Half-seconds in which a feature failed, for each feature.",
+        lambda status: status.failed_measurements,
+        counted=True,
     ),
     _stream(
         "clips",

@@ -6,6 +6,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from clipstream.failures import Failure
 from clipstream.features.base import FeatureInfo
 from clipstream.media.slices import StreamEnd
 
@@ -25,6 +26,7 @@ class Row:
         end: Set on the one row that follows the last slice; its values are empty.
         observed: What each following feature saw, in order; empty once their followers have made numbers of it.
         live: Whether the stream is a live one, which may leave slices out.
+        failures: The features that failed in it, if any did.
     """
 
     stream: str
@@ -35,6 +37,7 @@ class Row:
     end: StreamEnd | None = None
     observed: tuple[bytes, ...] = ()
     live: bool = False
+    failures: tuple[Failure, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +136,7 @@ class StreamSummary:
         end: How the stream ended.
         first: Number of the slice that the first row is of; what lies before is forgotten, of a live stream.
         explanation: One sentence when there is no highlight: why not.
+        failures: The features that failed on the way, and in how many slices.
     """
 
     stream: str
@@ -150,3 +154,4 @@ class StreamSummary:
     end: StreamEnd
     first: int = 0
     explanation: str | None = None
+    failures: tuple[Failure, ...] = ()

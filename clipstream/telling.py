@@ -108,8 +108,9 @@ class Telling:
         found = []
         for stream in sorted(live.keys() | reached_s.keys()):
             at_s = reached_s.get(stream)
+            failed = sum(one.slices for one in self.tally.failures(stream))
             if stream not in live or self._cameras is None:
-                found.append(StreamStatus(stream, clips=self.tally.counts(stream)))
+                found.append(StreamStatus(stream, clips=self.tally.counts(stream), failed_measurements=failed))
                 continue
             feed, saving = live[stream]
             lag_s = None if at_s is None else max(float(feed.now_s - at_s - SLICE_S), 0.0)
@@ -125,6 +126,7 @@ class Telling:
                     recorded_bytes=sum(segments),
                     recorded_segments=len(segments),
                     unrecorded_packets=self._cameras.unrecorded(stream),
+                    failed_measurements=failed,
                 )
             )
         return found

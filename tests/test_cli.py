@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from io import StringIO
 from pathlib import Path
@@ -21,6 +22,7 @@ from clipstream.cli.options import Presentation
 from clipstream.cli.run import exit_status
 from clipstream.cli.summary import notices, print_summary
 from clipstream.errors import InputNotFoundError, OutputError
+from clipstream.failures import Failure
 from clipstream.job import Outcome, Watcher
 from clipstream.log import configure_logging
 from clipstream.media.cutting import ClipResult
@@ -321,6 +323,17 @@ def test_notices_say_why_there_is_nothing_what_was_left_out_and_what_was_done_be
         "note: truncated: 10 s of 20 s could be read",
         "note: pose was left out: no weights",
         f"note: {again}",
+    ]
+
+
+def test_notices_say_which_feature_failed_and_count_it_among_no_other_errors(
+    make_summary: Callable[..., StreamSummary],
+) -> None:
+    failed = replace(make_summary(), failures=(Failure("pose", 7, "MemoryError"),), errors=8)
+    told = list(notices(outcome("done", describe(failed, Source("a", "a"), Settings()))))
+    assert told == [
+        "note: errors passed over: 1 packet or frame.",
+        "note: pose failed in 7 of 60 slices: MemoryError.",
     ]
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from clipstream.detect.detector import detector_for
 from clipstream.detect.windows import WindowGrid, Windows
+from clipstream.failures import Failure
 from clipstream.features.base import FeatureInfo, Signal
 from clipstream.media.slices import StreamEnd
 from clipstream.results import Interval, Row, StreamSummary, Window
@@ -226,9 +227,13 @@ def test_keyframes_seconds_apart_tell_of_the_time_between_them(spacing: int) -> 
 def test_replayed_rows_change_nothing() -> None:
     values = footage(120, (60, 4, 3.0))
     detector, once = detector_for(Settings(), FEATURES), detector_for(Settings(), FEATURES)
-    rows = [Row("s", n, line.tobytes(), errors=1) for n, line in enumerate(values)]
+    rows = [
+        Row("s", n, line.tobytes(), errors=1, failures=(Failure("motion", 1, f"at {n}"),))
+        for n, line in enumerate(values)
+    ]
     for row in (*rows, *rows[50:]):
         detector.push(row)
     for row in rows:
         once.push(row)
     assert replace(detector.state()) == once.state()
+    assert once.state().failures == (Failure("motion", len(rows), "at 0"),)

@@ -14,6 +14,7 @@ from bytewax.testing import TestingSink, cluster_main, run_main
 from scenes import LIGHT, MOMENTS_S, clip_digests, make_scene
 
 from clipstream import ClipSink, Input, Interval, MediaSource, Row, Settings, StreamSummary, Window, highlights
+from clipstream.failures import Failure
 from clipstream.media.slices import Slice
 
 ROOT = Path(__file__).parents[1]
@@ -151,6 +152,7 @@ def test_a_feature_that_fails_is_counted_and_the_rest_goes_on(
     run_main(flow)
     ((_, summary),) = summaries
     assert summary.errors == len(summary.values)
+    assert summary.failures == (Failure("motion", len(summary.values), "RuntimeError: out of luck"),)
     assert len(summary.intervals) > 0, "the sound alone still tells"
 
 

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clipstream.errors import InputError, OutputError
+from clipstream.failures import Failure
 from clipstream.media.cutting import ClipResult
 from clipstream.report.description import describe, reason_sentence, seconds
 from clipstream.report.files import write_atomically
@@ -128,6 +129,18 @@ def test_the_model_that_a_feature_sees_by_is_told_and_may_be_absent_from_an_olde
     assert [one.about for one in written.features] == ["", "some-model, SHA-256 0123456789ab"]
     older = changed(written, tmp_path, lambda document: [one.pop("about") for one in document["features"]])
     assert [one.about for one in parse_manifest(older).features] == ["", ""]
+
+
+def test_a_feature_that_failed_is_told_with_how_often_and_an_older_manifest_tells_of_none(
+    make_summary: Callable[..., StreamSummary], tmp_path: Path
+) -> None:
+    summary = replace(make_summary(14_400), failures=(Failure("pose", 1200, "MemoryError"),), errors=1203)
+    written = describe(summary, SOURCE, Settings())
+    (failed,) = written.failures
+    assert failed.sentence == "pose failed in 1,200 of 14,400 slices: MemoryError"
+    assert (written.status, written.errors, written.media_errors) == ("complete", 1203, 3)
+    assert parse_manifest(changed(written, tmp_path, lambda _: None)) == written
+    assert parse_manifest(changed(written, tmp_path, lambda document: document.pop("failures"))).failures == ()
 
 
 def test_a_problem_of_the_source_and_what_was_left_out_are_told(manifest: Manifest) -> None:

@@ -51,6 +51,7 @@ GATE = StreamStatus(
     recorded_bytes=13,
     recorded_segments=14,
     unrecorded_packets=15,
+    failed_measurements=16,
 )
 QUEUE = QueueStatus("webhook-example.org-0123abcd", waiting=1, delivered=2, failures=3, given_up=4)
 
@@ -106,6 +107,7 @@ def test_every_number_of_a_stream_is_on_the_page(found: Page) -> None:
         "clipstream_recording_bytes": 13,
         "clipstream_recording_segments": 14,
         "clipstream_unrecorded_packets_total": 15,
+        "clipstream_failed_measurements_total": 16,
     }
 
 
@@ -120,11 +122,12 @@ def test_troubles_that_were_never_met_are_zero_so_that_the_first_is_an_increase(
     assert {name: count for name, count in troubles.items() if count} == {"stalled": 2, "refused": 7}
 
 
-def test_a_file_has_clips_but_nothing_of_a_live_stream(found: Page) -> None:
+def test_a_file_has_clips_and_measurements_but_nothing_of_a_live_stream(found: Page) -> None:
     names = {name for name, labels in found if ("stream", "match") in labels}
     assert names == {
         "clipstream_clips_total",
         "clipstream_failed_clips_total",
+        "clipstream_failed_measurements_total",
         "clipstream_pending_clips",
         "clipstream_saving_level",
         "clipstream_warming_up",

@@ -55,6 +55,7 @@ OUT_OF_MEMORY = (
     MemoryError(),
     RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
     RuntimeError("Exception from src/inference/src/cpp/core.cpp: std::bad_alloc"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
 )
 
 
@@ -68,6 +69,27 @@ def test_when_memory_is_short_the_batch_is_halved_for_good_and_it_is_said(error:
     assert first.tolist() == again.tolist() == pictures(8).sum((1, 2, 3)).tolist()
     assert small.batches == [8, 4, 2, 2, 2, 2, 2, 2, 2, 2]
     assert [(log["event"], log["batch"]) for log in logs] == [("model_batch_halved", 4), ("model_batch_halved", 2)]
+
+
+def test_a_slice_with_fewer_pictures_than_the_batch_is_halved_from_what_it_has() -> None:
+    small = Small(1, MemoryError())
+    run = runner(small, batch=8)
+    with structlog.testing.capture_logs() as logs:
+        (sums,) = run(pictures(2))
+    assert sums.tolist() == pictures(2).sum((1, 2, 3)).tolist()
+    assert small.batches == [2, 1, 1]
+    assert [log["batch"] for log in logs] == [1]
+
+
+def test_what_is_left_over_of_a_slice_is_halved_from_what_is_left() -> None:
+    class Filling(Small):
+        def run(self, pictures: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
+            self.room = 8 if not self.batches else 1
+            return super().run(pictures)
+
+    small = Filling(8, MemoryError())
+    assert len(runner(small, batch=8)(pictures(11))[0]) == 11
+    assert small.batches == [8, 3, 1, 1, 1]
 
 
 def test_without_room_for_one_picture_it_says_what_to_do() -> None:

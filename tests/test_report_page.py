@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from clipstream.failures import Failure
 from clipstream.media.cutting import ClipResult
 from clipstream.media.slices import StreamEnd
 from clipstream.report.description import describe
@@ -115,8 +116,18 @@ def test_names_reasons_and_problems_are_text_and_never_markup(make_summary: Summ
 def test_a_truncated_source_and_a_feature_left_out_stand_before_the_highlights(make_summary: SummaryMaker) -> None:
     summary = replace(make_summary(problem="it ends at 12.0 s, the container says 23.8 s"), errors=3)
     text = page_of(summary, left_out=(("embedding", "no weights"),)).text
-    for told in ("it ends at 12.0 s", "3 packets, frames or measurements", "Left out: embedding. no weights"):
+    for told in ("it ends at 12.0 s", "3 packets or frames", "Left out: embedding. no weights"):
         assert text.replace("\n", " ").index(told) < text.index("2 highlights")
+
+
+def test_a_feature_that_failed_on_the_way_stands_before_the_highlights_once(make_summary: SummaryMaker) -> None:
+    summary = replace(make_summary(), failures=(Failure("pose", 7, "MemoryError"),), errors=7)
+    said = "pose failed in 7 of 60 slices: MemoryError"
+    for error in (None, f"{said}; the same command does it again."):
+        text = Page(render_report(describe(summary, Source("a", "a"), Settings(), error=error), summary, {})).text
+        assert text.count(said) == 1
+        assert text.index(said) < text.index("2 highlights")
+        assert "passed over" not in text
 
 
 def test_what_is_to_be_known_of_a_clip_stands_beside_it_and_how_it_was_cut_in_its_caption(

@@ -28,7 +28,17 @@ BELOW = {
     "media": {"errors", "media", "settings", "timing"},
     "models": {"errors", "memory", "models"},
     "features": {"errors", "features", "media.slices", "models", "settings", "timing"},
-    "detect": {"detect", "errors", "features.base", "media.slices", "options", "results", "settings", "timing"},
+    "detect": {
+        "detect",
+        "errors",
+        "failures",
+        "features.base",
+        "media.slices",
+        "options",
+        "results",
+        "settings",
+        "timing",
+    },
     "testing": {"errors", "media", "testing"},
 }
 """What of clipstream each of the lower rooms may use; of media, the others know only what a slice is."""

@@ -107,7 +107,9 @@ def test_slices_in_which_the_feature_failed_are_empty_and_the_table_is_whole(
             return super().observe(slices)
 
     monkeypatch.setattr(job, "select_features", lambda settings: selection(settings, Failing()))
-    assert run(tmp_path, files[0])[0].state == "done"
+    (outcome,) = run(tmp_path, files[0])
+    assert outcome.state == "failed"
+    assert "of 20 slices: ValueError: a bad frame" in str(outcome.message)
     times_s = pq.read_table(tmp_path / "one" / "poses.parquet")["time_s"].to_numpy()
     assert not ((times_s >= 1.5) & (times_s < 2)).any()
     assert len(times_s) < 50

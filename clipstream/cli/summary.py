@@ -46,11 +46,11 @@ def notices(outcome: Outcome) -> Iterator[str]:
         yield manifest.explanation or "There is no highlight."
     if manifest.source.problem:
         yield f"note: {manifest.source.problem}"
-    if manifest.errors:
-        things = "packet, frame or measurement" if manifest.errors == 1 else "packets, frames or measurements"
-        yield f"note: errors passed over: {manifest.errors} {things}."
-    for feature in manifest.left_out:
-        yield f"note: {feature.name} was left out: {feature.why}"
+    if manifest.media_errors:
+        things = "packet or frame" if manifest.media_errors == 1 else "packets or frames"
+        yield f"note: errors passed over: {manifest.media_errors} {things}."
+    for text in _of_features(manifest):
+        yield f"note: {text}"
     for highlight in manifest.highlights:
         for text in highlight.notes:
             yield f"note: clip {highlight.number}: {text}"
@@ -58,6 +58,13 @@ def notices(outcome: Outcome) -> Iterator[str]:
         yield f"note: reel: {text}"
     if outcome.message and outcome.message != manifest.source.problem:
         yield f"note: {outcome.message}"
+
+
+def _of_features(manifest: Manifest) -> Iterator[str]:
+    for one in manifest.left_out:
+        yield f"{one.name} was left out: {one.why}"
+    for failed in manifest.failures:
+        yield f"{failed.sentence}."
 
 
 def output_console() -> Console:

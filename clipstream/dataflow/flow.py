@@ -43,6 +43,7 @@ def highlights_flow(
 
     Step names and partitions are part of a recovery store: a flow goes on only as the same flow.
     """
+    tally = tally or ClipTally()
     flow = Dataflow("clipstream")
     slices = []
     if inputs:
@@ -51,7 +52,7 @@ def highlights_flow(
     if cameras is not None:
         slices.append(op.input("live", flow, LiveSource(cameras, stop=stop, taken=decoded)))
     merged = op.merge("all", *slices) if slices[1:] else slices[0]
-    found = highlights("highlights", merged, settings, selection, shelf)
+    found = highlights("highlights", merged, settings, selection, shelf, measured=tally.measured)
     sink = ClipSink(
         inputs,
         settings,

@@ -1,6 +1,6 @@
 """The highlights operator: slices in; rows, windows and highlights out."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +49,8 @@ def highlights(
     settings: Settings,
     selection: Selection | None = None,
     shelf: Path | None = None,
+    *,
+    measured: Callable[[Row], None] | None = None,
 ) -> Highlights:
     """Find the highlights of every stream in `slices`.
 
@@ -64,6 +66,7 @@ def highlights(
         selection: The features; chosen from `settings` by default. Pass the source's, so that models load once.
         shelf: Folder beside the recovery store for what of a live stream's state never changes again, so that it is
             not in every snapshot.
+        measured: Told, in the worker, what the features said of each slice.
 
     Returns:
         A stream of each kind of result.
@@ -72,7 +75,7 @@ def highlights(
     infos = selection.infos
     grid = WindowGrid.of_seconds(settings.window_s, settings.hop_s)
     keep = Saving(settings, selection.features).keep if settings.save else None
-    seen = op.flat_map_batch("extract", slices, Extractor(selection.features, keep))
+    seen = op.flat_map_batch("extract", slices, Extractor(selection.features, keep, measured))
     windowed = op.stateful_batch("windows", seen, lambda state: _WindowsLogic(selection.features, grid, state))
     results = op.stateful_batch("peaks", windowed, lambda state: _PeaksLogic(settings, infos, state, shelf))
     return Highlights(

@@ -122,7 +122,7 @@ class Shelf:
             )
         except OSError as error:
             _log.warning("past_forgotten", folder=str(self._folder), error=str(error), next="warming up anew")
-            return DetectorState(errors=state.errors, numbered=state.numbered, live=state.live)
+            return DetectorState(errors=state.errors, numbered=state.numbered, live=state.live, failures=state.failures)
         tables = {"rows": state.rows, "windows": state.windows, "judged": state.judged}
         for kind, table in tables.items():
             pieces: tuple[_Piece, ...] = getattr(shelved, kind)

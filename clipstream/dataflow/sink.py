@@ -9,7 +9,7 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from clipstream.cutting import chosen_cutter
 from clipstream.errors import InputError
-from clipstream.features.registry import Selection, select_features
+from clipstream.features.registry import Selection, features_asked_for, select_features
 from clipstream.live import Cameras, LiveOutput
 from clipstream.media.cutting import Cutter
 from clipstream.media.inputs import Input
@@ -83,6 +83,7 @@ class ClipSink(FixedPartitionedSink[_Found, tuple[_Found, ...]]):
             stream_written=stream_written or _ignore,
             tally=tally or ClipTally(),
             saving=saving,
+            asked_for=features_asked_for(settings, selection.features),
         )
 
     def list_parts(self) -> list[str]:

@@ -25,6 +25,7 @@ from clipstream.detect.scores import (
     usual_levels,
 )
 from clipstream.detect.selection import Candidate, LengthRules, behind, choose, extend, peak_ms
+from clipstream.failures import Failure, add_failures
 from clipstream.features.base import FeatureInfo
 from clipstream.media.slices import StreamEnd
 from clipstream.results import Interval, Row, StreamSummary, Window
@@ -61,6 +62,7 @@ class DetectorState:
         intervals: The highlights that were given out; of a live stream, the last ones.
         numbered: How many were.
         live: Whether the stream is a live one.
+        failures: The features that failed so far.
     """
 
     rows: PackedState = EMPTY
@@ -72,6 +74,7 @@ class DetectorState:
     intervals: tuple[Interval, ...] = ()
     numbered: int = 0
     live: bool = False
+    failures: tuple[Failure, ...] = ()
 
 
 class Detector(Protocol):
@@ -110,7 +113,7 @@ class _Judge:
         self._rows = PackedTable(len(signals), state.rows)
         self._windows = PackedTable(2, state.windows, np.float64)
         self._judged = PackedTable(2 + len(features), state.judged)
-        self._threshold_now, self._errors = state.threshold, state.errors
+        self._threshold_now, self._errors, self._failures = state.threshold, state.errors, state.failures
         self._decided, self._intervals, self._numbered = state.decided, list(state.intervals), state.numbered
         self._window_rows = _rows(settings.window_s)
         self._gap_rows = int(settings.merge_gap_s / SLICE_S)
@@ -129,6 +132,7 @@ class _Judge:
         if item.end is None and item.n < len(self._rows):
             return []  # a replay after a restart
         self._errors += item.errors
+        self._failures = add_failures(self._failures, item.failures)
         if item.end is not None:
             return self._finish(item.end)
         found = self._pass_over(item.n)
@@ -146,6 +150,7 @@ class _Judge:
             tuple(self._intervals),
             self._numbered,
             self._live,
+            self._failures,
         )
 
     def _pass_over(self, row: int) -> list[Found]:  # noqa: ARG002 - only live streams have gaps
@@ -231,6 +236,7 @@ class _Judge:
             end=end,
             first=self._rows.first,
             explanation=None if ranked else explain_none(best, self._settings.floor, measured=not missing),
+            failures=self._failures,
         )
 
     def _interval(self, candidate: Candidate, number: int, usual: Usual, scores: Scores, first: int = 0) -> Interval:

@@ -100,7 +100,7 @@ class Feature(Protocol):
 
         The slices may come from several streams, in no order between them, so that models can batch across them.
         Never called with an end slice or an empty sequence. An exception is counted as an error on each slice and its
-        numbers become NaN; it does not end the stream.
+        numbers become NaN; it does not end the stream, but where the feature was asked for, its result is no whole one.
         """
         ...
 

@@ -12,7 +12,7 @@ from clipstream.features.base import AnyFeature, FeatureInfo
 from clipstream.media.slices import MediaNeeds
 from clipstream.settings import Settings
 
-__all__ = ["Selection", "feature_names", "select_features"]
+__all__ = ["Selection", "feature_names", "features_asked_for", "select_features"]
 
 ENTRY_POINT_GROUP = "clipstream.features"
 _NOT_FEATURES = frozenset({"base", "registry"})
@@ -68,9 +68,8 @@ def select_features(settings: Settings) -> Selection:
     for name in (*settings.features, *weighed):
         if name not in names:
             raise UsageError(f"there is no feature {name!r}; installed are {', '.join(names)}.")
-    prompted = ["prompts"] if settings.prompt or settings.avoid else []  # as good as named
     features, left_out = [], []
-    for name in sorted({*settings.features, *prompted}) if settings.features else names:
+    for name in sorted(_named(settings)) if settings.features else names:
         try:
             feature = _create(name, settings)
         except FeatureUnavailableError as error:
@@ -97,6 +96,20 @@ def select_features(settings: Settings) -> Selection:
         )
     _check_savable(settings, features, left_out)
     return Selection(tuple(features), tuple(left_out), infos)
+
+
+def features_asked_for(settings: Settings, features: Sequence[AnyFeature]) -> frozenset[str]:
+    """Return the names of the features that were named, and of those in use whose table is to be saved.
+
+    Where one of the others fails on the way, the result is what was asked for all the same.
+    """
+    saving = (feature.name for feature in features if getattr(feature, "saves", None) in settings.save)
+    return frozenset(_named(settings) | set(saving))
+
+
+def _named(settings: Settings) -> set[str]:
+    prompted = ["prompts"] if settings.prompt or settings.avoid else []  # as good as named
+    return {*settings.features, *prompted}
 
 
 def _weights(features: Sequence[AnyFeature], settings: Settings) -> dict[str, float]:

@@ -10,6 +10,7 @@ import structlog
 from clipstream.report.files import writing
 from clipstream.report.manifest import (
     MANIFEST_NAME,
+    FailedFeature,
     Highlight,
     Manifest,
     encode_highlight,
@@ -72,6 +73,10 @@ class Listing:
         self._write(head, listed)
         self._head, self._listed = head, listed
         return numbered
+
+    def note(self, failures: tuple[FailedFeature, ...]) -> None:
+        """Take note of the features that failed so far, for when the files are written next."""
+        self._head = replace(self._head, failures=failures)
 
     def stop(self) -> None:
         """Say in the manifest that the stream was stopped.

@@ -26,7 +26,7 @@ from clipstream.media.thumbnails import thumbnail_jpeg
 from clipstream.memory import give_back_memory
 from clipstream.output.context import OutputContext, in_words, tell
 from clipstream.output.queue import OutputQueue
-from clipstream.report.description import describe, describe_highlight, reason_sentence
+from clipstream.report.description import describe, describe_failures, describe_highlight, reason_sentence
 from clipstream.report.files import make_durable, writing
 from clipstream.report.manifest import Highlight, Manifest, Source, write_manifest
 from clipstream.report.page import write_report
@@ -86,6 +86,7 @@ class LiveOutput(OutputQueue):
         """Wait until everything is written, or given up because the run was stopped; the manifest says which."""
         super().close()
         if not self._ended:
+            self._note_failures()
             try:
                 self._listing.stop()
             except OutputError as error:
@@ -207,7 +208,12 @@ class LiveOutput(OutputQueue):
 
     def _append(self, interval: Interval, highlight: Highlight) -> Highlight:
         other = next((one for one in self._listing.highlights if _same(one, interval)), None)
+        self._note_failures()
         return self._listing.add(replace(highlight, date=_iso(_date_of(interval))), instead_of=other)
+
+    def _note_failures(self) -> None:
+        tally = self._context.tally
+        self._listing.note(describe_failures(tally.failures(self._stream), tally.slices(self._stream)))
 
     def _thumbnail(self, one: Highlight) -> bytes | None:
         if one.clip is None or one.clip_start_s is None:

@@ -119,15 +119,16 @@ class Runner:
         parts: list[Arrays] = []
         start = 0
         while start < len(pictures):
-            batch = self._batch
+            limit = self._batch
+            part = pictures[start : start + limit]
             try:
-                parts.append(self._engine.run(pictures[start : start + batch]))
-                start += batch
+                parts.append(self._engine.run(part))
+                start += len(part)
                 continue
             except (MemoryError, RuntimeError) as error:
                 if not _is_out_of_memory(error):
                     raise
-                self._halve(batch, pictures.shape[1:3], error)
+                self._halve(limit, len(part), pictures.shape[1:3], error)
             if self.placement.device == "cuda":  # only here: the error held on to what the network had half made
                 torch.cuda.empty_cache()
         return parts[0] if len(parts) == 1 else tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
@@ -136,14 +137,14 @@ class Runner:
         """Run one grey picture, so that what fails or is slow the first time is so before the first real one."""
         self(np.full((1, height_px, width_px, 3), 114, np.uint8))
 
-    def _halve(self, batch: int, size_px: tuple[int, ...], error: Exception) -> None:
-        if batch == 1:
+    def _halve(self, limit: int, tried: int, size_px: tuple[int, ...], error: Exception) -> None:
+        if tried == 1:
             raise FeatureUnavailableError(
                 f"{self.name}: the memory of {self.placement.device} does not hold even one picture of "
                 f"{size_px[1]}×{size_px[0]}; close what else uses it, or run on another --device."
             ) from error
-        if self._batch == batch:  # another worker may have been here before
-            self._batch = batch // 2
+        if self._batch == limit:  # another worker may have been here before
+            self._batch = tried // 2
             _log.warning("model_batch_halved", model=self.name, batch=self._batch, device=self.placement.device)
 
 
@@ -206,8 +207,12 @@ def _computes_in_bf16() -> bool:
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
+_OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "bad_alloc", "not enough memory", "alloc_failed")
+"""The last is of CUDA's libraries (`CUBLAS_STATUS_ALLOC_FAILED`), which ask for memory behind torch's back."""
+
+
 def _is_out_of_memory(error: Exception) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    text = str(error).lower()  # torch on a CPU and on MPS, and OpenVINO, have only words for it
-    return any(words in text for words in ("can't allocate memory", "out of memory", "bad_alloc", "not enough memory"))
+    text = str(error).lower()  # torch on a CPU and on MPS, cuBLAS and OpenVINO have only words for it
+    return any(words in text for words in _OUT_OF_MEMORY)

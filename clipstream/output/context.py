@@ -37,6 +37,7 @@ class OutputContext:
         stream_written: Told when all of a stream is written.
         tally: Where clips are counted.
         saving: What writes the tables that `--save` asks for, if anything is to.
+        asked_for: Features without which a file's result is not what was asked for.
     """
 
     out: Path
@@ -49,6 +50,7 @@ class OutputContext:
     stream_written: Callable[[str, Manifest], None]
     tally: ClipTally = field(default_factory=ClipTally)
     saving: Saving | None = None
+    asked_for: frozenset[str] = frozenset()
 
 
 def tell(callback: Callable[..., None], *news: object) -> None:

@@ -25,7 +25,7 @@ from clipstream.media.thumbnails import thumbnail_jpeg
 from clipstream.output.context import OutputContext, in_words, printable, tell
 from clipstream.output.queue import OutputQueue
 from clipstream.output.records import CLIP_RECORDS, read_record, write_record
-from clipstream.report.description import describe, reason_sentence, seconds
+from clipstream.report.description import describe, describe_failures, reason_sentence, seconds
 from clipstream.report.files import writing
 from clipstream.report.manifest import Manifest, Reel, Source, read_manifest, write_manifest
 from clipstream.report.page import REPORT_NAME, write_report
@@ -143,7 +143,7 @@ class StreamOutput(OutputQueue):
         )
 
     def _manifest(self, summary: StreamSummary, reel: Reel | None = None) -> Manifest:
-        error = None
+        error = self._why_not_as_asked(summary)
         if self._uncut:
             first = self._uncut[min(self._uncut)]
             error = f"{len(self._uncut)} of {len(summary.intervals)} clips could not be cut: {first}"
@@ -169,6 +169,11 @@ class StreamOutput(OutputQueue):
             reel=reel,
             error=error,
         )
+
+    def _why_not_as_asked(self, summary: StreamSummary) -> str | None:
+        failures = describe_failures(summary.failures, len(summary.values))
+        said = [one.sentence for one in failures if one.name in self._context.asked_for]
+        return f"{'; '.join(said)}; the same command does it again." if said else None
 
     def _cut_or_say_why(self, interval: Interval) -> None:
         try:

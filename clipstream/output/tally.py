@@ -1,8 +1,11 @@
-"""How many clips there are, are to come, and could not be cut, of each stream of a run."""
+"""What became of each stream of a run so far: clips that are there, are to come or failed, and features that failed."""
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from threading import Lock
+
+from clipstream.failures import Failure, add_failures
+from clipstream.results import Row
 
 __all__ = ["ClipCounts", "ClipTally"]
 
@@ -23,13 +26,18 @@ class ClipCounts:
 
 
 class ClipTally:
-    """Counts the clips of all streams. Its methods are called from any thread, and name a highlight by its number."""
+    """Counts the clips of all streams, and where a feature failed them, since the process started.
+
+    Its methods are called from any thread, and name a highlight by its number.
+    """
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._pending: defaultdict[str, set[int]] = defaultdict(set)
         self._written: Counter[str] = Counter()
         self._failed: Counter[str] = Counter()
+        self._slices: Counter[str] = Counter()
+        self._failures: dict[str, tuple[Failure, ...]] = {}
 
     def found(self, stream: str, *numbers: int) -> None:
         """Take note of highlights whose clips are to be cut."""
@@ -43,6 +51,23 @@ class ClipTally:
     def failed(self, stream: str, number: int) -> None:
         """Take note that there will be no clip."""
         self._settle(stream, number, self._failed)
+
+    def measured(self, row: Row) -> None:
+        """Take note of what the features said of a slice."""
+        with self._lock:
+            self._slices[row.stream] += 1
+            if row.failures:
+                self._failures[row.stream] = add_failures(self._failures.get(row.stream, ()), row.failures)
+
+    def failures(self, stream: str) -> tuple[Failure, ...]:
+        """Return the features that failed a stream so far."""
+        with self._lock:
+            return self._failures.get(stream, ())
+
+    def slices(self, stream: str) -> int:
+        """Return how many slices of a stream were measured so far."""
+        with self._lock:
+            return self._slices[stream]
 
     def counts(self, stream: str) -> ClipCounts:
         """Return the counts of a stream as they are now."""

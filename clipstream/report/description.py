@@ -1,17 +1,27 @@
 """What was found, put into the words and numbers of the manifest."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from fractions import Fraction
 
+from clipstream.failures import Failure
 from clipstream.features.base import FeatureInfo
 from clipstream.media.cutting import ClipResult
-from clipstream.report.manifest import Highlight, LeftOut, Manifest, Reel, Source, UsedFeature, UsedSignal
+from clipstream.report.manifest import (
+    FailedFeature,
+    Highlight,
+    LeftOut,
+    Manifest,
+    Reel,
+    Source,
+    UsedFeature,
+    UsedSignal,
+)
 from clipstream.results import Interval, Reason, StreamSummary
 from clipstream.settings import Settings
 from clipstream.timing import clock, to_ms
 
-__all__ = ["describe", "describe_highlight", "reason_sentence", "seconds"]
+__all__ = ["describe", "describe_failures", "describe_highlight", "reason_sentence", "seconds"]
 
 
 def describe(
@@ -56,6 +66,7 @@ def describe(
         settings_fingerprint=settings.fingerprint(),
         features=tuple(_used(info) for info in summary.features),
         left_out=tuple(LeftOut(name, why) for name, why in left_out),
+        failures=describe_failures(summary.failures, summary.first + len(summary.values)),
         threshold=summary.threshold,
         floor=summary.floor,
         explanation=summary.explanation,
@@ -65,6 +76,11 @@ def describe(
         reel=reel,
         errors=summary.errors,
     )
+
+
+def describe_failures(failures: Iterable[Failure], slices: int) -> tuple[FailedFeature, ...]:
+    """Make the entries of the features that failed in some of so many slices."""
+    return tuple(FailedFeature(one.feature, one.slices, slices, one.error) for one in failures)
 
 
 def describe_highlight(interval: Interval, clip: ClipResult | None, uncut: str | None = None) -> Highlight:

@@ -16,6 +16,7 @@ from clipstream.results import Reason
 __all__ = [
     "MANIFEST_NAME",
     "SCHEMA",
+    "FailedFeature",
     "Highlight",
     "LeftOut",
     "Manifest",
@@ -86,6 +87,21 @@ class LeftOut:
 
     name: str
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class FailedFeature:
+    """A feature that failed on the way: in how many slices (half seconds), of how many, and the first error."""
+
+    name: str
+    slices: int
+    of_slices: int
+    error: str
+
+    @property
+    def sentence(self) -> str:
+        """All of it in words: `"pose failed in 1,200 of 14,400 slices: MemoryError"`."""
+        return f"{self.name} failed in {self.slices:,} of {self.of_slices:,} slices: {self.error}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +188,7 @@ class Manifest:
         settings_fingerprint: `Settings.fingerprint()`: equal where the result would be.
         features: What was used.
         left_out: What could not be.
+        failures: What was used and failed on the way.
         threshold: What a window's score had to reach; NaN where nothing was judged.
         floor: The absolute part of it.
         explanation: One sentence when there is no highlight: why not.
@@ -191,6 +208,7 @@ class Manifest:
     settings_fingerprint: str = ""
     features: tuple[UsedFeature, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+    failures: tuple[FailedFeature, ...] = ()
     threshold: float = float("nan")
     floor: float = float("nan")
     explanation: str | None = None
@@ -205,6 +223,11 @@ class Manifest:
     def ranked(self) -> tuple[Highlight, ...]:
         """The highlights, best first; those without a rank last, in order of time."""
         return tuple(sorted(self.highlights, key=lambda one: (one.rank is None, one.rank or 0, one.number)))
+
+    @property
+    def media_errors(self) -> int:
+        """Of the errors, those of packets and frames, which no entry of `failures` tells of."""
+        return max(self.errors - sum(one.slices for one in self.failures), 0)  # a running stream's are not counted yet
 
     @property
     def files(self) -> tuple[str, ...]:
