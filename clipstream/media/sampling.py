@@ -19,6 +19,9 @@ __all__ = ["Sampler"]
 
 Pixels = NDArray[np.uint8]
 
+_REORDERED_TICKS = 64
+"""Ticks that are remembered: no codec decodes frames further from the order in which they are shown."""
+
 
 class Sampler:
     """Chooses the frames of one request and keeps them, reduced, until their slice is asked for."""
@@ -32,6 +35,7 @@ class Sampler:
         slack_s = min(stream.time_base / 2, Fraction(1, 2000))
         self._ticks = TrackClock(stream.time_base, origin_s - slack_s, request.rate_hz or 1)
         self._last_tick: int | None = None
+        self._covered: deque[int] = deque(maxlen=_REORDERED_TICKS)
         self._orientation: Orientation | None = None
         self._size_px = (0, 0)
         self._reformatter = VideoReformatter()
@@ -48,6 +52,14 @@ class Sampler:
     def thin(self, divisor: int) -> None:
         """Choose one in `divisor` of the frames that were asked for, until told otherwise."""
         self._divisor, self._last_tick = divisor, None
+
+    def lacks(self, pts: int) -> bool:
+        """Say whether no packet so far, in decoding order, is shown in the tick of this one, which from now on is."""
+        tick = self._ticks.floor(pts)
+        if tick in self._covered:
+            return False
+        self._covered.append(tick)
+        return True
 
     def offer(self, frame: VideoFrame, pts: int, n: int, certain: bool) -> None:
         """Keep the frame if it is the first at or after a tick; whether it is, is not `certain` right after a seek."""
