@@ -10,7 +10,7 @@ from fractions import Fraction
 from itertools import groupby, pairwise
 from pathlib import Path
 
-from clipstream.errors import CutError, OutputError
+from clipstream.errors import NotRecordedError, OutputError
 from clipstream.media.cut.cutters import SmartCutter
 from clipstream.media.cutting import ClipResult, ClipSpec, Cutter
 from clipstream.media.live.material import Material, join_segments
@@ -84,7 +84,8 @@ class Recording:
         is written. Parts that a gap divides, of sizes or codecs that differ, are never joined.
 
         Raises:
-            CutError: Nothing of the span is recorded, or it is gone.
+            NotRecordedError: Nothing of the span is recorded.
+            CutError: It is gone.
             OutputError: The file cannot be written.
         """
         _, segments = self._choose(start_s, end_s)
@@ -98,7 +99,7 @@ class Recording:
         missing.
 
         Raises:
-            CutError: Also if no picture of the span was recorded, where there are pictures.
+            NotRecordedError: Nothing of the span was recorded, or no picture where there are pictures.
         """
         span, segments = self._choose(spec.start_s, spec.end_s)
         start_s, end_s = max(spec.start_s, span.start_s), min(spec.end_s, span.end_s)
@@ -114,7 +115,7 @@ class Recording:
             result = cutter.cut(part, cancelled)
         if not result.frames and any(track.kind == "video" for track in segments[0].header.tracks):
             result.path.unlink(missing_ok=True)
-            raise CutError(
+            raise NotRecordedError(
                 f"{self.folder.name}: no picture was recorded between {float(start_s):.3f} s and {float(end_s):.3f} s; "
                 "look at what the camera sends, or make clips longer."
             )
@@ -145,7 +146,7 @@ class Recording:
         # Of equal shares the last: what was recorded later is right where an earlier recorder's time was not.
         best = max(reversed(self._spans()), key=share_s, default=None)
         if best is None or share_s(best) <= 0:
-            raise CutError(
+            raise NotRecordedError(
                 f"{self.folder.name}: nothing is recorded between {float(start_s):.3f} s and {float(end_s):.3f} s; "
                 "keep more of it, and see that its disk has room."
             )
