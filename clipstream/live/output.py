@@ -173,13 +173,9 @@ class LiveOutput(OutputQueue):
 
     def _await(self, interval: Interval) -> None:
         """Wait until everything of a highlight is recorded, or it is clear that no more will come."""
-        start_s, end_s = Fraction(interval.start_ms, 1000), Fraction(interval.end_ms, 1000)
-        pause = Event()
+        end_s, pause = Fraction(interval.end_ms, 1000), Event()
         for _ in range(round(_RECORDED_WITHIN_S / _POLL_S)):
-            if self._recording.covers(start_s, end_s):
-                return
-            spans = self._recording.available()
-            if not any(span.is_growing and span.end_s < end_s for span in spans):
+            if not self._recording.may_reach(end_s):
                 return  # what is missing lies in a gap
             if self._context.stopped():
                 raise StoppedError("stopped before a clip was recorded; run the same command again to go on.")
@@ -209,9 +205,11 @@ class LiveOutput(OutputQueue):
 
     def _date(self, time_ms: int) -> datetime:
         """Return the date of a stream time: as it is recorded, or else by the time since the stream was first read."""
-        recorded = None
-        with suppress(OSError):  # of a folder that cannot be read, cutting tells
-            recorded = self._recording.date_of(Fraction(time_ms, 1000))
+        at_s = Fraction(time_ms, 1000)
+        recorded = self._cameras.date_of(self._stream, at_s)
+        if recorded is None:
+            with suppress(OSError):  # of a folder that cannot be read, cutting tells
+                recorded = self._recording.date_of(at_s)
         began = datetime.fromtimestamp(self._cameras.began_unix_s(self._stream), UTC)
         return recorded or began + timedelta(milliseconds=time_ms)
 
