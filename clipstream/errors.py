@@ -9,6 +9,7 @@ ClipstreamError
 ├── OutputError (OSError)               an output that cannot be written
 ├── FeatureUnavailableError (RuntimeError)  a feature lacks its weights or library
 ├── CutError (RuntimeError)             a clip could not be cut
+│   └── NotRecordedError                nothing of its time was recorded
 └── StoppedError (RuntimeError)         the run was asked to stop; nothing is wrong
 
 Messages are one line: what was seen, then what to do about it.
@@ -21,6 +22,7 @@ __all__ = [
     "InputError",
     "InputNotFoundError",
     "NoUsableStreamError",
+    "NotRecordedError",
     "OutputError",
     "StoppedError",
     "UnreadableMediaError",
@@ -62,6 +64,10 @@ class FeatureUnavailableError(ClipstreamError, RuntimeError):
 
 class CutError(ClipstreamError, RuntimeError):
     """A clip that could not be cut."""
+
+
+class NotRecordedError(CutError):
+    """A clip of which there is nothing, because a live stream was not recorded then."""
 
 
 class StoppedError(ClipstreamError, RuntimeError):

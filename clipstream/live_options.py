@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from clipstream.errors import UsageError
-from clipstream.options import option_field
+from clipstream.options import option_field, program_alone, without_secrets
 
 __all__ = ["LiveOptions"]
 
@@ -64,6 +64,7 @@ class LiveOptions:
         _TELL,
         shapes_result=False,
         kind="commands",
+        shown=program_alone,
     )
     webhook: tuple[str, ...] = option_field(
         (),
@@ -71,7 +72,7 @@ class LiveOptions:
         _TELL,
         shapes_result=False,
         kind="commands",
-        secret=True,
+        shown=without_secrets,
     )
     metrics: str | None = option_field(
         None, "Port, or HOST:PORT, on which Prometheus finds how the run goes.", _TELL, shapes_result=False

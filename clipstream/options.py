@@ -3,6 +3,7 @@
 import difflib
 import math
 import re
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ __all__ = [
     "duration_text",
     "option_field",
     "parse_duration",
+    "program_alone",
     "suggestion",
     "without_secrets",
 ]
@@ -90,7 +92,7 @@ class Option:
         unit: Unit, where it has one.
         shapes_result: Whether it changes what is found or written, so that a finished input has to be done again.
         short: One-letter flag.
-        secret: Whether addresses in its value may hold passwords, and are shown without.
+        shown: What others may see of one of its texts, where these may hold secrets.
     """
 
     name: str
@@ -105,7 +107,7 @@ class Option:
     unit: str = ""
     shapes_result: bool = True
     short: str | None = None
-    secret: bool = False
+    shown: Callable[[str], str] | None = None
 
     @property
     def flag(self) -> str:
@@ -254,7 +256,7 @@ def option_field(
     key: str | None = None,
     kind: Kind | None = None,
     choices: tuple[str, ...] = (),
-    secret: bool = False,
+    shown: Callable[[str], str] | None = None,
 ) -> Any:
     """Return a dataclass field that is an option; the arguments are attributes of `Option`, `text` its help."""
     metadata = {
@@ -268,7 +270,7 @@ def option_field(
         "unit": unit,
         "shapes_result": shapes_result,
         "short": short,
-        "secret": secret,
+        "shown": shown,
     }
     return field(default=default, metadata=metadata)
 
@@ -289,6 +291,19 @@ def parse_duration(text: str) -> float:
     if seconds >= 60 or (hours and minutes >= 60):
         raise ValueError(f"{text!r} is no duration")
     return (h + hours) * 3600 + (m + minutes) * 60 + s + seconds
+
+
+def program_alone(command: str) -> str:
+    """Return a command without what its program is told: keys and passwords, as like as not.
+
+    >>> program_alone("/usr/bin/upload --key 'T0 KEN' {clip}"), program_alone("ls")
+    ('upload …', 'ls')
+    """
+    try:
+        program, *rest = shlex.split(command)
+    except ValueError:
+        return "…"
+    return f"{Path(program).name} …" if rest else Path(program).name
 
 
 def without_secrets(text: str) -> str:

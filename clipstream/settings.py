@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args, get_origin
 from clipstream.configuration import accepted, filled_in, read_environment, read_preset
 from clipstream.errors import UsageError
 from clipstream.live_options import LiveOptions
-from clipstream.options import Kind, Option, duration_text, option_field, without_secrets
+from clipstream.options import Kind, Option, duration_text, option_field
 
 __all__ = ["CODECS_NOT_CARRIED", "Settings", "options"]
 
@@ -262,15 +262,15 @@ class Settings(LiveOptions):
         return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()[:16]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all options as JSON values, `pairs` and `prompts` as objects."""
+        """Return all options as JSON values, `pairs` and `prompts` as objects, without the secrets in them."""
         state = asdict(self)
         for option in options():
             if option.kind in {"pairs", "prompts"}:
                 state[option.name] = dict(state[option.name])
             elif option.kind in {"list", "commands"}:
                 state[option.name] = list(state[option.name])
-            if option.secret:
-                state[option.name] = [without_secrets(text) for text in state[option.name]]
+            if option.shown:
+                state[option.name] = [option.shown(text) for text in state[option.name]]
         return state
 
     @property

@@ -10,7 +10,6 @@ from typing import Self
 
 import structlog
 
-from clipstream.errors import OutputError
 from clipstream.live import Cameras
 from clipstream.media.inputs import STATE_FOLDER
 from clipstream.media.slices import Slice
@@ -83,16 +82,17 @@ class Telling:
         self._open.close()
 
     def clip_written(self, stream: str, interval: Interval, path: Path) -> None:
-        """Announce a clip. It is on disk when this returns, and delivered even if the process dies now."""
+        """Announce a clip. It is on disk when this returns, and delivered even if the process dies now.
+
+        Raises:
+            OutputError: It cannot be put into the outbox now. Of targets that have it, none is told twice.
+        """
         if self._outbox is None:
             return
         began = None  # as a clock that never drifted would tell it now
         if interval.date_ms is not None:
             began = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=interval.date_ms - interval.start_ms)
-        try:
-            self._outbox.post(Message.of(interval, path, self._out / stream / MANIFEST_NAME, began))
-        except OutputError as error:
-            _log.error("clip_not_announced", stream=stream, clip=path.name, error=str(error))
+        self._outbox.post(Message.of(interval, path, self._out / stream / MANIFEST_NAME, began))
 
     def slice_taken(self, item: Slice) -> None:
         """Count a slice that goes into the analysis."""

@@ -123,6 +123,21 @@ def test_the_list_of_processes_shows_no_password(tmp_path: Path) -> None:
         assert "rtsp://127.0.0.1:9/live" in shown.read_text()
 
 
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="no /proc here to see other programs in")
+def test_of_who_is_told_the_list_of_processes_shows_hosts_and_programs_alone(tmp_path: Path) -> None:
+    targets = ("--webhook", "https://me@chat.test/T0KEN?a=1", "--webhook=http://127.0.0.1:9/T0KEN")
+    commands = ("--on-clip", "/bin/true --key 'T0 KEN' {clip}", "--on-clip=true T0KEN")
+    with running(tmp_path, "rtsp://127.0.0.1:9/live", *targets, *commands) as process:
+        shown = Path(f"/proc/{process.pid}/cmdline")
+
+        wait_until(lambda: "https://chat.test/…" in shown.read_text(), timeout_s=20)
+
+        title = shown.read_text()
+    assert "KEN" not in title
+    assert "--webhook=http://127.0.0.1:9/…" in title
+    assert "--on-clip true … --on-clip=true …" in title
+
+
 def test_everything_is_kept_where_asked_and_secrets_are_nowhere(footage: Path, tmp_path: Path) -> None:
     out, kept = tmp_path / "out", tmp_path / "kept"
     with RtspServer(footage, speed=SPEED, user="me", password=PASSWORD) as server:

@@ -58,6 +58,7 @@ def test_over_a_day_every_recorded_date_stays_within_100_ms_of_the_world_and_no_
                 recorder.write(made_up(camera, int(time_s / TICK), keyframe=not after_s))
             if world_s % 600 == 0:
                 date = recording.date_of(time_s)
+                assert recorder.date_of(time_s) == date
                 assert date is not None
                 dates.append(date)
                 errors_s.append(abs(date.timestamp() - NOON - world_s - after_s))

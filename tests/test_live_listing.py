@@ -100,7 +100,28 @@ def test_a_highlight_that_is_cut_at_last_takes_the_place_of_its_failure(growing:
     failed = growing.add(replace(moment(2), clip=None))
     growing.add(moment(3))
     assert growing.add(moment(2), instead_of=failed).number == 4
-    assert [row["clip"] for row in rows(tmp_path)] == ["clips/1.mp4", "clips/3.mp4", "clips/2.mp4"]
+    assert [row["clip"] for row in rows(tmp_path)] == ["clips/1.mp4", "clips/2.mp4", "clips/3.mp4"]
+
+
+def test_what_had_to_wait_is_listed_at_its_time_and_no_number_changes(growing: Listing, tmp_path: Path) -> None:
+    for minute in (2, 3, 1):
+        growing.add(moment(minute))
+    on_disk = read_manifest(tmp_path)
+    assert on_disk is not None
+    assert on_disk.highlights == growing.highlights
+    assert [(one.clip, one.number) for one in on_disk.highlights] == [
+        ("clips/1.mp4", 3),
+        ("clips/2.mp4", 1),
+        ("clips/3.mp4", 2),
+    ]
+    assert [row["number"] for row in rows(tmp_path)] == ["3", "1", "2"]
+
+
+def test_where_stream_time_began_anew_the_order_is_that_of_dates(growing: Listing) -> None:
+    for minute, date in ((50, "2026-11-21T10:00:00.000Z"), (1, "2026-11-21T12:00:00.000Z")):
+        growing.add(replace(moment(minute), date=date))
+    growing.add(replace(moment(60), date="2026-11-21T11:00:00.000Z"))
+    assert [one.clip for one in growing.highlights] == ["clips/50.mp4", "clips/60.mp4", "clips/1.mp4"]
 
 
 def test_the_manifest_says_how_far_the_stream_has_come_and_that_it_was_stopped(

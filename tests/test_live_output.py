@@ -112,6 +112,23 @@ def test_a_clip_is_named_by_the_recorded_date_not_by_the_time_since_the_stream_b
     ]
 
 
+def test_a_highlight_is_dated_from_memory_while_its_camera_is_recorded(
+    cutter: Pretender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def remembered(_: Cameras, stream: str, time_s: Fraction) -> datetime:
+        asked.append((stream, time_s))
+        return NOON
+
+    monkeypatch.setattr(Cameras, "date_of", remembered)
+    monkeypatch.delattr("clipstream.live.output.Recording.date_of")
+    (told,) = take(tmp_path, MOMENT)
+    assert told.date_ms == NOON.timestamp() * 1000
+    assert asked == [("cam", Fraction(41, 4))]
+    assert cutter.cuts == ["2026-06-01T12-00-00.000Z.mp4"]
+
+
 def test_without_a_recording_the_time_since_the_stream_began_is_the_date(cutter: Pretender, tmp_path: Path) -> None:
     began = tmp_path / ".clipstream" / "recordings" / "cam.json"
     began.parent.mkdir(parents=True)

@@ -17,6 +17,7 @@ from live_factory import FRAME, made_up, packet_records, record, segments_in
 from structlog.testing import capture_logs
 
 from clipstream.errors import OutputError
+from clipstream.media.live.holds import NEEDED_AFTER_S, NEEDED_BEFORE_S, Holds
 from clipstream.media.live.recorder import Recorder
 from clipstream.media.live.recording import Recording
 from clipstream.media.live.segments import segment_paths
@@ -67,16 +68,81 @@ def test_what_a_moment_needs_stays_until_it_is_let_go_whatever_runs_out(
     recorder = Recorder(tmp_path, keep_s, keep_bytes)
     recorder.begin(camera, Fraction(0))
     record(recorder, camera, range(7))
-    release = recorder.hold(Fraction(5))
-    later = recorder.hold(Fraction(20))
+    release = recorder.hold(Fraction(5), Fraction(9))
+    later = recorder.hold(Fraction(20), Fraction(25))
     record(recorder, camera, range(7, 40))
-    assert starts_s(tmp_path)[:3] == [4, 6, 8]
+    assert starts_s(tmp_path)[:7] == [4, 6, 8, 18, 20, 22, 24]
+    assert starts_s(tmp_path)[7] > 30
     release()
     record(recorder, camera, range(40, 44))
-    assert starts_s(tmp_path)[0] == 18
+    assert starts_s(tmp_path)[:4] == [18, 20, 22, 24]
     later()
     record(recorder, camera, range(44, 48))
     assert starts_s(tmp_path)[0] == 42
+
+
+def test_what_is_held_counts_towards_no_limit_of_what_comes_after_it(
+    camera: av.container.InputContainer, tmp_path: Path
+) -> None:
+    for name in ("with", "without"):
+        recorder = Recorder(tmp_path / name, LONG_S, 300_000)
+        recorder.begin(camera, Fraction(0))
+        if name == "with":
+            recorder.hold(Fraction(0), Fraction(19))
+        record(recorder, camera, range(60), size=1_000)
+    usual = starts_s(tmp_path / "without")
+    assert len(usual) > 2
+    assert starts_s(tmp_path / "with") == [*range(0, 20, 2), *usual]
+
+
+def test_where_a_part_between_two_that_are_held_was_let_go_there_is_a_gap(
+    camera: av.container.InputContainer, tmp_path: Path
+) -> None:
+    recorder, recording = Recorder(tmp_path, Fraction(4), MUCH), Recording(tmp_path)
+    recorder.begin(camera, Fraction(0))
+    recorder.hold(Fraction(5), Fraction(7))
+    record(recorder, camera, range(39))
+    before, after = recording.available()
+    assert (before.start_s, before.end_s, before.is_growing) == (Fraction(4), Fraction(8), False)
+    assert (after.start_s, after.is_growing) == (Fraction(34), True)
+    assert recording.covers(Fraction(5), Fraction(7))
+    assert not recording.covers(Fraction(5), Fraction(33))
+
+
+def test_everything_from_an_instant_on_is_held_where_no_end_is_said(
+    camera: av.container.InputContainer, tmp_path: Path
+) -> None:
+    recorder = Recorder(tmp_path, Fraction(4), MUCH)
+    recorder.begin(camera, Fraction(0))
+    release = recorder.hold(Fraction(5))
+    record(recorder, camera, range(40))
+    assert starts_s(tmp_path) == list(range(4, 38, 2))
+    release()
+    record(recorder, camera, range(40, 44))
+    assert starts_s(tmp_path)[0] > 30
+
+
+SPANS = st.lists(
+    st.tuples(st.integers(0, 30), st.integers(0, 9)).map(lambda span: (Fraction(span[0]), Fraction(sum(span)))),
+    max_size=8,
+)
+
+
+@given(spans=SPANS, released=st.sets(st.integers(0, 7)), asked=SPANS)
+def test_what_is_held_is_what_somebody_holds(
+    spans: list[tuple[Fraction, Fraction]], released: set[int], asked: list[tuple[Fraction, Fraction]]
+) -> None:
+    holds = Holds()
+    releases = [holds.add(*span) for span in spans]
+    for place in released & set(range(len(spans))):
+        releases[place]()
+        releases[place]()
+    left = [span for place, span in enumerate(spans) if place not in released]
+    for start_s, end_s in asked:
+        expected = any(
+            held_s - NEEDED_BEFORE_S < end_s and start_s <= until_s + NEEDED_AFTER_S for held_s, until_s in left
+        )
+        assert holds.touch(start_s, end_s) == expected
 
 
 def test_limits_hold_for_what_an_earlier_run_recorded(camera: av.container.InputContainer, tmp_path: Path) -> None:

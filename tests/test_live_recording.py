@@ -1,5 +1,6 @@
 """Recording packets as they come, and cutting clips from what was recorded."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -17,6 +18,7 @@ from clipstream.errors import CutError
 from clipstream.media.cutting import ClipResult, ClipSpec
 from clipstream.media.live.recorder import Recorder
 from clipstream.media.live.recording import Recording, RecordingCutter
+from clipstream.media.live.segments import segment_paths
 from clipstream.media.probe import media_origin, open_media
 from clipstream.testing.media import Sound, Video, even_times, make_clip, numbered
 
@@ -24,6 +26,7 @@ OFFSET_S = Fraction(12_345, 7)
 """Where the streams of most tests start: no round number of anything."""
 LONG_S, MUCH = Fraction(10_000), 10**10
 LENGTH_S = 12
+LONG_AGO_NS = 1_700_000_000_123_456_789
 KINDS = {
     "every second a keyframe, B-frames, AAC": (".mp4", Video(even_times(360), b_frames=2), Sound([(0, 12)])),
     "keyframes 10 s apart": (".mp4", Video(even_times(360), gop=300, b_frames=0), Sound([(0, 12)])),
@@ -116,10 +119,32 @@ def test_what_is_being_written_can_be_cut_at_once(source: Callable[[str], Path],
     assert OFFSET_S + 5 < span.end_s <= OFFSET_S + 6
     assert recording.covers(OFFSET_S + 2, OFFSET_S + 5)
     assert not recording.covers(OFFSET_S + 2, OFFSET_S + 7)
-    assert not recording.has_passed(OFFSET_S + 7)
+    assert recording.may_reach(OFFSET_S + 7)
+    assert not recording.may_reach(OFFSET_S + 5)
     result = cut(tmp_path / "camera", tmp_path / "clip.mp4", OFFSET_S + 2, OFFSET_S + 5)
     local = replace(result, start_s=result.start_s - OFFSET_S, end_s=result.end_s - OFFSET_S)
     check_pictures(path, local, Fraction(2), Fraction(5), least_db=40)
+
+
+def test_a_folder_that_has_not_changed_is_not_listed_again(
+    source: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, folder, listings = source("keyframes 10 s apart"), tmp_path / "camera", list[Path]()
+
+    def listed(folder: Path) -> list[tuple[int, Path, bool]]:
+        listings.append(folder)
+        return segment_paths(folder)
+
+    monkeypatch.setattr("clipstream.media.live.recording.segment_paths", listed)
+    recorder, recording = Recorder(folder, LONG_S, MUCH), Recording(folder)
+    play(recorder, path, OFFSET_S, until_s=Fraction(6))
+    os.utime(folder, ns=(LONG_AGO_NS, LONG_AGO_NS))
+    for _ in range(20):
+        assert recording.may_reach(OFFSET_S + 6)
+    assert len(listings) == 1
+    recorder.close()
+    assert not recording.may_reach(OFFSET_S + 6)
+    assert len(listings) > 1
 
 
 def test_every_span_that_is_said_to_be_covered_is_whole(source: Callable[[str], Path], tmp_path: Path) -> None:

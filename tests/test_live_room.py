@@ -1,7 +1,7 @@
 """A disk that fills: recordings give way first, leave room to everything else, and come back by themselves."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain, repeat
@@ -206,7 +206,7 @@ def kept(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     answers = chain([1], repeat(0))
     monkeypatch.setattr("clipstream.media.live.keeping.lacking_bytes", lambda *_: next(answers))
     let_go = Event()
-    keeper = Keeper(tmp_path / "kept", lambda _: let_go.set)
+    keeper = Keeper(tmp_path / "kept", lambda *_: let_go.set)
     yield Kept(keeper, segments_in(tmp_path / "cam"), tmp_path / "kept", let_go)
     keeper.close()
 
@@ -221,6 +221,38 @@ def test_what_there_was_no_room_to_keep_is_kept_with_what_comes_next(kept: Kept)
     assert kept.frames() == [4 * 8, 16 * 8]
     assert events(logs) == ["recording_not_kept", "recording_kept_again"]
     assert logs[1]["lost_segments"] == 0
+
+
+def test_a_file_that_is_under_way_for_ever_holds_nothing_back_and_keeps_nobody_from_ending(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Recorder(tmp_path / "cam", LONG_S, MUCH) as recorder:
+        play(recorder, clip, until_s=Fraction(20))
+    segments = segments_in(tmp_path / "cam")
+    answers, now_s, held = Event(), [0.0], list[Fraction]()
+
+    def hold(start_s: Fraction, _end_s: Fraction) -> Callable[[], None]:
+        held.append(start_s)
+        return lambda: held.remove(start_s)
+
+    def hang(*_: object) -> None:
+        answers.wait()
+
+    monkeypatch.setattr("clipstream.media.live.keeping.join_segments", hang)
+    monkeypatch.setattr("clipstream.media.live.keeping.monotonic", lambda: now_s[0])
+    monkeypatch.setattr("clipstream.media.live.keeping._CLOSE_S", 0)
+    keeper = Keeper(tmp_path / "kept", hold)
+    with capture_logs() as logs:
+        for segment in segments[:4]:
+            keeper.take(segment)
+            keeper.flush()
+        assert held == [segment.start_s for segment in segments[:4]]
+        now_s[0] = 61
+        keeper.take(segments[4])
+        assert held == []
+        keeper.close()
+    assert events(logs) == ["recording_not_kept", "recording_not_kept"]
+    answers.set()
 
 
 def test_of_what_waits_for_room_to_be_kept_only_that_is_lost_which_is_gone(kept: Kept) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
+from time import time
 
 import pytest
 from receiver import Answer, Receiver, receiving, until
@@ -96,11 +97,33 @@ def test_a_refusal_is_final_and_holds_up_nothing(tmp_path: Path, receiver: Recei
 
 def test_a_message_that_fails_when_it_is_too_old_is_given_up(tmp_path: Path, receiver: Receiver) -> None:
     receiver.planned.append(500)
-    with capture_logs() as logged, Outbox(tmp_path, webhooks=[receiver.url], patience=Patience(give_up_s=-1)) as outbox:
+    impatient = Patience(give_up_s=-1, failing_s=0)
+    with capture_logs() as logged, Outbox(tmp_path, webhooks=[receiver.url], patience=impatient) as outbox:
         outbox.post(FIRST)
         outbox.post(SECOND)
         assert receiver.keys(2) == [FIRST.key, SECOND.key]
     assert [entry["why"] for entry in logged if entry["log_level"] == "error"] == ["it answers 500"]
+
+
+def test_what_waited_while_the_machine_was_off_for_days_is_delivered_once_the_network_is_up(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    receiver.usual = 503
+    with Outbox(tmp_path, webhooks=[receiver.url]) as outbox:
+        for one in (FIRST, SECOND):
+            outbox.post(one)
+        assert receiver.keys(1) == [FIRST.key]
+    while not receiver.received.empty():
+        receiver.next()
+    friday_s = time() - 3 * 86_400
+    for path in tmp_path.rglob("0*.json"):
+        os.utime(path, (friday_s, friday_s))
+    receiver.planned.extend([503, 503])
+    receiver.usual = 204
+    with Outbox(tmp_path, webhooks=[receiver.url], patience=QUICK) as outbox:
+        assert receiver.keys(4) == [FIRST.key] * 3 + [SECOND.key]
+    (status,) = outbox.status()
+    assert (status.delivered, status.given_up) == (2, 0)
 
 
 def test_waits_double_from_a_second_to_a_minute_and_are_never_in_step() -> None:

@@ -216,6 +216,16 @@ def test_the_text_of_one_flag_is_one_prompt_or_command_whatever_it_holds() -> No
     assert settings.on_clip == ("say one\nsay two",)
 
 
+def test_what_is_written_of_who_is_told_is_hosts_and_programs_alone() -> None:
+    settings = Settings(
+        on_clip=("/opt/upload --key 'T0 KEN' {clip}", "ls", "say 'T0KEN"),
+        webhook=("https://me:T0KEN@chat.test:8443/T0KEN?a=T0KEN", "http://host"),
+    )
+    written = settings.as_dict()
+    assert written["on_clip"] == ["upload …", "ls", "…"]
+    assert written["webhook"] == ["https://chat.test:8443/…", "http://host/…"]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [

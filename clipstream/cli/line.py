@@ -18,8 +18,8 @@ def run_line(arguments: Sequence[str]) -> int:
     """Run a command line; see `clipstream.cli.main`."""
     debug = "--debug" in arguments
     prepare_standard_streams()
-    if any("://" in argument for argument in arguments):
-        hide_secrets()
+    if any("://" in argument or argument.startswith("--on-clip") for argument in arguments):
+        hide_secrets(arguments)
     with native_stderr_hidden(hide=not debug):
         try:
             status = commands.main(arguments, standalone_mode=False)

@@ -2,11 +2,14 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from io import TextIOWrapper
+from itertools import zip_longest
 from pathlib import Path
 from typing import TextIO
+
+from clipstream.settings import options
 
 __all__ = ["hide_secrets", "native_stderr_hidden", "prepare_standard_streams"]
 
@@ -26,15 +29,24 @@ def prepare_standard_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def hide_secrets() -> None:
-    """Take users, passwords and parameters of addresses out of the command line that a list of processes shows."""
-    # Imported late: most command lines have no address.
+def hide_secrets(arguments: Sequence[str]) -> None:
+    """Take what may be secret in these arguments out of the command line that a list of processes shows.
+
+    Of addresses that is user, password and parameters, of webhooks the path, too, and of commands all but the program.
+    """
+    # Imported late: most command lines have none of these.
     from setproctitle import getproctitle, setproctitle  # noqa: PLC0415
 
     from clipstream.media.live.address import scrub  # noqa: PLC0415
 
-    title = getproctitle()
-    if (shown := scrub(title)) != title:
+    title = shown = getproctitle()
+    harmless = {option.flag: option.shown for option in options() if option.shown}
+    for one, after in zip_longest(arguments, arguments[1:], fillvalue=""):
+        flag, equals, text = one.partition("=")
+        if flag in harmless:
+            given = one if equals else f"{one} {after}"
+            shown = shown.replace(given, f"{flag}{equals or ' '}{harmless[flag](text if equals else after)}")
+    if (shown := scrub(shown)) != title:
         setproctitle(shown)
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
 from threading import Lock, Thread
@@ -153,7 +154,7 @@ class Cameras:
         with self._lock:
             self._recorders[stream] = recorder
             for pending in self._pending[stream].all():
-                self._releases[stream, pending.number] = recorder.hold(Fraction(pending.start_ms, 1000))
+                self._releases[stream, pending.number] = _hold(recorder, pending)
         release = None
         if n:
             release = recorder.hold(max(slice_start(n) - _reach_s(settings), Fraction(0)))
@@ -192,7 +193,7 @@ class Cameras:
         with self._lock:
             self._pending[stream].add(interval)
             if (recorder := self._recorders.get(stream)) is not None:
-                self._releases[stream, interval.number] = recorder.hold(Fraction(interval.start_ms, 1000))
+                self._releases[stream, interval.number] = _hold(recorder, interval)
 
     def release(self, stream: str, number: int) -> None:
         """Let go of a highlight: its clip is in the manifest, or cannot be cut."""
@@ -201,6 +202,11 @@ class Cameras:
             release = self._releases.pop((stream, number), None)
         if release is not None:
             release()
+
+    def date_of(self, stream: str, time_s: Fraction) -> datetime | None:
+        """Return the date of an instant by what is recorded next to it; `None` where nothing is recorded now."""
+        recorder = self._recorders.get(stream)
+        return recorder.date_of(time_s) if recorder else None
 
     def unrecorded(self, stream: str) -> int:
         """Return how many packets of a stream could not be recorded."""
@@ -228,6 +234,10 @@ class Cameras:
             if stream not in self._dates:
                 self._dates[stream] = _remembered_date(self._folder / f"{stream}.json")
             return self._dates[stream]
+
+
+def _hold(recorder: Recorder, interval: Interval) -> Callable[[], None]:
+    return recorder.hold(Fraction(interval.start_ms, 1000), Fraction(interval.end_ms, 1000))
 
 
 def _remembered_date(path: Path) -> float:

@@ -1,8 +1,10 @@
 """The list of a live stream's highlights, which grows for weeks: in memory and in the two files that hold it."""
 
+from bisect import insort
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import structlog
@@ -38,6 +40,9 @@ class _Listed:
 class Listing:
     """The highlights of a live stream so far, in order of time, and the files that list them.
 
+    Their numbers are the order in which they were listed, and stay: what had to wait for its clip comes with a later
+    number at an earlier place.
+
     Both files are written whole for every highlight, so that each is right at any moment. Each highlight is put into
     text but once: with ten thousand of them, doing it anew took a second, and writing what is known takes a twentieth.
     The manifest survives a power cut, for it cannot be made again.
@@ -50,11 +55,11 @@ class Listing:
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self._folder = folder
         self._head = replace(manifest, highlights=())
-        self._listed = list(map(_Listed.of, manifest.highlights))
+        self._listed = sorted(map(_Listed.of, manifest.highlights), key=_when)
 
     @property
     def highlights(self) -> tuple[Highlight, ...]:
-        """What is listed, in the order of numbers."""
+        """What is listed, in order of time."""
         return tuple(one.highlight for one in self._listed)
 
     def add(self, highlight: Highlight, instead_of: Highlight | None = None) -> Highlight:
@@ -66,7 +71,7 @@ class Listing:
         listed = [one for one in self._listed if one.highlight is not instead_of]
         number = max((one.highlight.number for one in listed), default=0) + 1
         numbered = replace(highlight, number=number)
-        listed.append(_Listed.of(numbered))
+        insort(listed, _Listed.of(numbered), key=_when)
         source = self._head.source
         source = replace(source, duration_s=max(numbered.end_s, source.duration_s))
         head = replace(self._head, source=source)
@@ -89,6 +94,11 @@ class Listing:
     def _write(self, head: Manifest, listed: Collection[_Listed]) -> None:
         write_rows(self._folder, (one.row for one in listed))
         write_manifest(self._folder, head, lines=(one.line for one in listed), durable=True)
+
+
+def _when(one: _Listed) -> tuple[str, Decimal]:
+    """Return what highlights are in order of: dates, because stream time begins anew where the state folder goes."""
+    return one.highlight.date or "", one.highlight.start_s
 
 
 def earlier_manifest(folder: Path) -> Manifest | None:

@@ -14,7 +14,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from clipstream.errors import OutputError, StoppedError
+from clipstream.errors import NotRecordedError, OutputError, StoppedError
 from clipstream.features.base import FeatureInfo
 from clipstream.live.cameras import Cameras
 from clipstream.live.listing import Listing, earlier_manifest
@@ -66,6 +66,7 @@ class LiveOutput(OutputQueue):
         self._cutter = RecordingCutter(context.cutter)
         self._listing = Listing(self._folder, self._begun())
         self._ended = False
+        self._failures: dict[int, str] = {}
         left = cameras.pending(stream)
         # Runs with other settings number theirs from 1, too: here each has the next number that no other has.
         self._numbers = count(max((one.number for one in left), default=0) + 1)
@@ -93,16 +94,17 @@ class LiveOutput(OutputQueue):
                 _log.warning("output_failed", stream=self._stream, error=str(error))
 
     def _cut(self, interval: Interval) -> None:
-        known = next((one for one in self._listing.highlights if _same(one, interval)), None)
+        known = self._listed(interval)
         if known is None or known.clip is None:
             self._await(interval)
             result = self._cutter.cut(self._spec(interval), self._context.stopped)
             give_back_memory()  # encoders leave holes in it, 40 MB of them after a thousand clips
             make_durable(result.path)  # before it is listed, and so never cut again
             known = self._append(interval, describe_highlight(interval, result))
-        self._context.tally.written(self._stream, interval.number)
         # Told again after a crash, which may have come before it was told: who listens knows what it was told already.
         tell(self._context.clip_written, self._stream, _as_listed(interval, known), self._folder / str(known.clip))
+        self._context.tally.written(self._stream, interval.number)
+        self._failures.pop(interval.number, None)
         self._cameras.release(self._stream, interval.number)
 
     def _finish(self, summary: StreamSummary) -> None:
@@ -127,8 +129,13 @@ class LiveOutput(OutputQueue):
     def _failed(self, item: Interval | StreamSummary, error: Exception) -> None:
         message = in_words(error)
         if isinstance(item, Interval):
-            self._append(item, describe_highlight(item, None, message))
-            self._cameras.release(self._stream, item.number)
+            if not isinstance(error, NotRecordedError):
+                self._failures[item.number] = message
+            known = self._listed(item)
+            if known is None or known.clip is None:
+                self._append(item, describe_highlight(item, None, message))
+                self._cameras.release(self._stream, item.number)
+            # Otherwise its clip could not be announced: it stays pending, and the next run does it.
             self._context.tally.failed(self._stream, item.number)
         else:
             self._ended = True
@@ -143,6 +150,9 @@ class LiveOutput(OutputQueue):
         best = sorted(found, key=lambda one: (-one.score, -one.peak_score, one.start_s))
         ranks = {one.number: rank for rank, one in enumerate(best, start=1)}
         error = summary.end.problem if not summary.end.frames and summary.end.problem else None
+        if self._failures:
+            first = self._failures[min(self._failures)]
+            error = f"{len(self._failures)} of {len(found)} clips could not be cut or announced: {first}"
         whole = describe(summary, self._source(), self._context.settings, left_out=self._context.left_out, error=error)
         return replace(whole, highlights=tuple(replace(one, rank=ranks[one.number]) for one in found))
 
@@ -164,13 +174,9 @@ class LiveOutput(OutputQueue):
 
     def _await(self, interval: Interval) -> None:
         """Wait until everything of a highlight is recorded, or it is clear that no more will come."""
-        start_s, end_s = Fraction(interval.start_ms, 1000), Fraction(interval.end_ms, 1000)
-        pause = Event()
+        end_s, pause = Fraction(interval.end_ms, 1000), Event()
         for _ in range(round(_RECORDED_WITHIN_S / _POLL_S)):
-            if self._recording.covers(start_s, end_s):
-                return
-            spans = self._recording.available()
-            if not any(span.is_growing and span.end_s < end_s for span in spans):
+            if not self._recording.may_reach(end_s):
                 return  # what is missing lies in a gap
             if self._context.stopped():
                 raise StoppedError("stopped before a clip was recorded; run the same command again to go on.")
@@ -200,16 +206,21 @@ class LiveOutput(OutputQueue):
 
     def _date(self, time_ms: int) -> datetime:
         """Return the date of a stream time: as it is recorded, or else by the time since the stream was first read."""
-        recorded = None
-        with suppress(OSError):  # of a folder that cannot be read, cutting tells
-            recorded = self._recording.date_of(Fraction(time_ms, 1000))
+        at_s = Fraction(time_ms, 1000)
+        recorded = self._cameras.date_of(self._stream, at_s)
+        if recorded is None:
+            with suppress(OSError):  # of a folder that cannot be read, cutting tells
+                recorded = self._recording.date_of(at_s)
         began = datetime.fromtimestamp(self._cameras.began_unix_s(self._stream), UTC)
         return recorded or began + timedelta(milliseconds=time_ms)
 
     def _append(self, interval: Interval, highlight: Highlight) -> Highlight:
-        other = next((one for one in self._listing.highlights if _same(one, interval)), None)
         self._note_failures()
-        return self._listing.add(replace(highlight, date=_iso(_date_of(interval))), instead_of=other)
+        dated = replace(highlight, date=_iso(_date_of(interval)))
+        return self._listing.add(dated, instead_of=self._listed(interval))
+
+    def _listed(self, interval: Interval) -> Highlight | None:
+        return next((one for one in self._listing.highlights if _same(one, interval)), None)
 
     def _note_failures(self) -> None:
         tally = self._context.tally

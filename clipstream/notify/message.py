@@ -26,7 +26,7 @@ class Message:
         key: Names the highlight. The same in every delivery of it, and when the run that found it is repeated from a
             saved state; another for any other highlight.
         stream: Name of the stream.
-        number: Its place among the stream's highlights in time, from 1.
+        number: Its number in the manifest.
         clip: The clip's file, an absolute path.
         start_s: Where the highlight starts, in seconds of stream time, context included.
         end_s: Where it ends.

@@ -30,11 +30,14 @@ class Patience:
         first_s: The longest that the first wait may be; the next are twice as long each.
         longest_s: The longest of all.
         give_up_s: Age at which a message is given up, once it has failed again.
+        failing_s: For how long nothing must have been delivered, by this process, before age gives up anything: what
+            waited while the machine was off is old, and has not been tried.
     """
 
     first_s: float = 1.0
     longest_s: float = 60.0
     give_up_s: float = 86_400.0
+    failing_s: float = 3_600.0
 
     def wait_s(self, failures: int) -> float:
         """Return how long to wait after so many failures in a row, shortened at random by a half at most."""
@@ -143,6 +146,7 @@ class _Lane:
         self._patience, self._stop = patience, stop
         self._finishing = Event()
         self._delivered = self._failures = self._given_up = 0
+        self._failing_since_s: float | None = None
 
     def status(self) -> QueueStatus:
         return QueueStatus(self.target.name, len(self.queue), self._delivered, self._failures, self._given_up)
@@ -170,7 +174,7 @@ class _Lane:
                 return False
             failures += 1
             self._failures += 1
-            if failure.final or failures == self.target.tries or self._is_too_old(path):
+            if failure.final or failures == self.target.tries or self._has_waited_enough(path):
                 self._given_up += 1
                 _log.error("message_given_up", target=self.target.name, key=key, why=failure.reason, tries=failures)
                 self._take_out(path, delivered=False)
@@ -180,6 +184,7 @@ class _Lane:
             if last:
                 return False
             self._finishing.wait(self._patience.wait_s(failures))
+        self._failing_since_s = None
         self._delivered += 1
         _log.info("message_delivered", target=self.target.name, key=key, tries=failures + 1)
         self._take_out(path, delivered=True)
@@ -193,7 +198,13 @@ class _Lane:
         except Exception as error:  # noqa: BLE001 - a thread that dies would silently tell nobody any more
             return Failure(f"{type(error).__name__} in delivering it")
 
-    def _is_too_old(self, path: Path) -> bool:
+    def _has_waited_enough(self, path: Path) -> bool:
+        """Say whether a message that failed is too old, and was not merely left alone for as long."""
+        now_s = time.monotonic()
+        if self._failing_since_s is None:
+            self._failing_since_s = now_s
+        if now_s - self._failing_since_s < self._patience.failing_s:
+            return False
         try:
             return time.time() - path.stat().st_mtime > self._patience.give_up_s
         except OSError:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import structlog
 
-from clipstream.errors import ClipstreamError
+from clipstream.errors import ClipstreamError, OutputError
 from clipstream.log import traceback_of
 from clipstream.media.cutting import Cutter
 from clipstream.output.tally import ClipTally
@@ -33,7 +33,7 @@ class OutputContext:
         cutter: What cuts the clips.
         pool: Where clips are cut and files written: as many streams at a time as it has threads.
         stopped: Asked often; once true, work is given up and nothing half-done stays.
-        clip_written: Told of every clip as it appears.
+        clip_written: Told of every clip as it appears. It raises `OutputError` where that has to be told again.
         stream_written: Told when all of a stream is written.
         tally: Where clips are counted.
         saving: What writes the tables that `--save` asks for, if anything is to.
@@ -54,9 +54,15 @@ class OutputContext:
 
 
 def tell(callback: Callable[..., None], *news: object) -> None:
-    """Call back; who listens and fails, on a closed terminal say, does not make a written file unwritten."""
+    """Call back; who listens and fails, on a closed terminal say, does not make a written file unwritten.
+
+    Raises:
+        OutputError: What is to be told further could not be written down, and would be lost.
+    """
     try:
         callback(*news)
+    except OutputError:
+        raise
     except Exception as error:  # noqa: BLE001 - whatever a listener does wrong
         _log.debug("listener_failed", error=str(error), exc_info=traceback_of(error))
 

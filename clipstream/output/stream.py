@@ -91,8 +91,8 @@ class StreamOutput(OutputQueue):
             result = self._context.cutter.cut(spec, self._context.stopped)
             write_record(self._record_path(interval), identity, result)
         self._clips[interval.number] = result
-        self._context.tally.written(self._stream, interval.number)
         tell(self._context.clip_written, self._stream, interval, result.path)
+        self._context.tally.written(self._stream, interval.number)
 
     def _finish(self, summary: StreamSummary) -> None:
         left = [one for one in summary.intervals if one.number not in self._clips and one.number not in self._uncut]
@@ -146,7 +146,7 @@ class StreamOutput(OutputQueue):
         error = self._why_not_as_asked(summary)
         if self._uncut:
             first = self._uncut[min(self._uncut)]
-            error = f"{len(self._uncut)} of {len(summary.intervals)} clips could not be cut: {first}"
+            error = f"{len(self._uncut)} of {len(summary.intervals)} clips could not be cut or announced: {first}"
         elif reel and not reel.file:
             error = f"the clips are there, but could not be joined: {reel.notes[0]}"
         elif summary.end.problem and not summary.end.duration_s:

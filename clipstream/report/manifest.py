@@ -222,7 +222,7 @@ class Manifest:
     @property
     def ranked(self) -> tuple[Highlight, ...]:
         """The highlights, best first; those without a rank last, in order of time."""
-        return tuple(sorted(self.highlights, key=lambda one: (one.rank is None, one.rank or 0, one.number)))
+        return tuple(sorted(self.highlights, key=lambda one: (one.rank is None, one.rank or 0)))
 
     @property
     def media_errors(self) -> int:

@@ -2,10 +2,9 @@
 
 import errno
 import math
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +15,7 @@ import structlog
 from av.packet import Packet
 
 from clipstream.errors import OutputError
+from clipstream.media.live.holds import Holds
 from clipstream.media.live.keeping import Keeper
 from clipstream.media.live.packet_file import HEADER, TEMPLATE, PacketWriter
 from clipstream.media.live.room import lacking_bytes
@@ -24,6 +24,7 @@ from clipstream.media.live.segments import (
     Header,
     Segment,
     TrackNote,
+    date_at,
     finish,
     open_path,
     salvage,
@@ -32,10 +33,8 @@ from clipstream.media.live.segments import (
 )
 from clipstream.media.live.templates import make_template, new_parameter_sets, note_tracks, open_template
 
-__all__ = ["NEEDED_BEFORE_S", "Recorder"]
+__all__ = ["Recorder"]
 
-NEEDED_BEFORE_S = Fraction(1, 2)
-"""How much sound before a clip its decoder may need to settle, and how far tracks are interleaved."""
 _EARLY = Fraction(3, 4)
 """A keyframe that comes after this share of a segment's length begins the next: keyframes are rarely spaced exactly."""
 
@@ -65,6 +64,7 @@ class _Open:
     path: Path
     number: int
     started_s: Fraction
+    date: datetime
 
 
 class Recorder:
@@ -99,8 +99,7 @@ class Recorder:
     ) -> None:
         self._folder, self._keep_s, self._keep_bytes = folder, keep_s, keep_bytes
         self._least_s = segment_s * _EARLY
-        self._lock = threading.Lock()
-        self._holds: list[Fraction] = []
+        self._holds = Holds()
         self._run: _Run | None = None
         self._open: _Open | None = None
         self._reached: tuple[int | None, ...] = ()
@@ -140,6 +139,16 @@ class Recorder:
     def lost_packets(self) -> int:
         """How many packets could not be written, or had no time."""
         return self._lost
+
+    def date_of(self, time_s: Fraction) -> datetime | None:
+        """Return the date of an instant by what is recorded next to it, from memory; `None` where nothing is.
+
+        This may be called from anywhere.
+        """
+        now, segments = self._open, tuple(self._segments)
+        if now is not None and (time_s >= now.started_s or not segments):
+            return now.date + timedelta(seconds=float(time_s - now.started_s))
+        return date_at(segments, time_s) if segments else None
 
     def begin(
         self,
@@ -207,17 +216,12 @@ class Recorder:
         if self._keeper:
             self._keeper.close()
 
-    def hold(self, start_s: Fraction) -> Callable[[], None]:
-        """Keep what a clip from `start_s` on needs, whatever the limits, until the returned function is called."""
-        with self._lock:
-            self._holds.append(start_s)
+    def hold(self, start_s: Fraction, end_s: Fraction | None = None) -> Callable[[], None]:
+        """Keep what a clip of this span needs, beyond all limits, until the returned function is called.
 
-        def release() -> None:
-            with self._lock:
-                if start_s in self._holds:
-                    self._holds.remove(start_s)
-
-        return release
+        Without an end it is everything from `start_s` on. What else was recorded goes as ever.
+        """
+        return self._holds.add(start_s, end_s)
 
     def _forget(self, run: _Run) -> None:
         """Let what comes next follow nothing."""
@@ -274,7 +278,7 @@ class Recorder:
             path.unlink(missing_ok=True)
             raise
         self._next += 1
-        self._open = _Open(writer, Extent(header), path, number, now_s)
+        self._open = _Open(writer, Extent(header), path, number, now_s, date)
         if self._failing:
             _log.info("recording_resumed", folder=self._folder.name, lost_packets=self._lost)
             self._failing = False
@@ -336,21 +340,21 @@ class Recorder:
         """Let go of segments that are too old or too many, or lie where others lack room; return how much still is."""
         was_lacking = lacking > 0
         due = early = 0
-        with self._lock:
-            held_s = min(self._holds, default=None)
-            total = sum(segment.size for segment in self._segments) + (self._open.writer.size if self._open else 0)
-            while self._segments:
-                oldest = self._segments[0]
-                is_due = oldest.end_s <= now_s - self._keep_s or total > self._keep_bytes
-                if not is_due and lacking <= 0:
-                    break
-                if held_s is not None and oldest.end_s > held_s - NEEDED_BEFORE_S:
-                    break
-                oldest.path.unlink(missing_ok=True)
-                total -= oldest.size
-                lacking -= oldest.size
-                del self._segments[0]
-                due, early = due + is_due, early + (not is_due)
+        total = sum(segment.size for segment in self._segments) + (self._open.writer.size if self._open else 0)
+        place = 0
+        while place < len(self._segments):
+            oldest = self._segments[place]
+            is_due = oldest.end_s <= now_s - self._keep_s or total > self._keep_bytes
+            if not is_due and lacking <= 0:
+                break
+            total -= oldest.size
+            if self._holds.touch(oldest.start_s, oldest.end_s):
+                place += 1  # beyond the limits, which are for the rest
+                continue
+            oldest.path.unlink(missing_ok=True)
+            lacking -= oldest.size
+            del self._segments[place]
+            due, early = due + is_due, early + (not is_due)
         if early and not self._shortened:
             _log.warning("recording_shortened", folder=self._folder.name, reason="the disk is all but full; make room.")
             self._shortened = True

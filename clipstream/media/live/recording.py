@@ -2,27 +2,27 @@
 
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from fractions import Fraction
 from itertools import groupby, pairwise
 from pathlib import Path
 
-from clipstream.errors import CutError, OutputError
+from clipstream.errors import NotRecordedError, OutputError
 from clipstream.media.cut.cutters import SmartCutter
 from clipstream.media.cutting import ClipResult, ClipSpec, Cutter
+from clipstream.media.live.holds import NEEDED_AFTER_S, NEEDED_BEFORE_S
 from clipstream.media.live.material import Material, join_segments
 from clipstream.media.live.packet_file import FOOTER, HEADER, TEMPLATE, records
-from clipstream.media.live.recorder import NEEDED_BEFORE_S
-from clipstream.media.live.segments import Extent, Header, Segment, segment_paths, stored
+from clipstream.media.live.segments import Extent, Header, Segment, date_at, segment_paths, stored
 
 __all__ = ["Recorded", "Recording", "RecordingCutter"]
 
-_NEEDED_AFTER_S = Fraction(1, 2)
-"""How long after a clip the next frame tells when its last one ends."""
 _LISTINGS = 3
+_SECOND_NS, _SETTLED_NS = 10**9, 10**8
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +45,18 @@ class Recorded:
 class Recording:
     """What a recorder has written to a folder, in this process or another, now or before.
 
-    Every question looks at the folder again; what is known of finished segments is kept. Safe to ask from several
-    threads at once.
+    Every question looks at what is being written again, and at the folder where that has changed: a day is in 43,200
+    segments. What is known of finished ones is kept. Safe to ask from several threads at once.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._lock = threading.Lock()
+        self._finished: dict[int, Path] = {}
         self._known: dict[int, Segment] = {}
-        self._tail: _Tail | None = None
+        self._tails: dict[int, _Tail] = {}
+        self._gaps: set[tuple[int, int]] = set()
+        self._listed_ns: int | None = None
 
     def available(self) -> tuple[Recorded, ...]:
         """Return what there is, in the order of recording."""
@@ -66,15 +69,18 @@ class Recording:
         """
         with self._lock:
             segments, _ = self._look()
-        return _date_at(segments, time_s) if segments else None
+        return date_at(segments, time_s) if segments else None
 
     def covers(self, start_s: Fraction, end_s: Fraction) -> bool:
         """Say whether everything between two instants is there: a clip of it can be cut now."""
         return any(span.start_s <= start_s and end_s <= span.end_s for span in self.available())
 
-    def has_passed(self, time_s: Fraction) -> bool:
-        """Say whether nothing can be added before an instant any more, be it recorded or in a gap."""
-        return any(time_s <= span.end_s for span in self.available())
+    def may_reach(self, time_s: Fraction) -> bool:
+        """Say whether what is being written has not come to an instant yet. This may be asked often."""
+        with self._lock:
+            self._list()
+            growing = [tail.look() for tail in self._tails.values()]
+        return bool(growing) and all(segment is None or segment.complete_s < time_s for segment in growing)
 
     @contextmanager
     def material(self, start_s: Fraction, end_s: Fraction) -> Iterator[Material]:
@@ -84,7 +90,8 @@ class Recording:
         is written. Parts that a gap divides, of sizes or codecs that differ, are never joined.
 
         Raises:
-            CutError: Nothing of the span is recorded, or it is gone.
+            NotRecordedError: Nothing of the span is recorded.
+            CutError: It is gone.
             OutputError: The file cannot be written.
         """
         _, segments = self._choose(start_s, end_s)
@@ -98,7 +105,7 @@ class Recording:
         missing.
 
         Raises:
-            CutError: Also if no picture of the span was recorded, where there are pictures.
+            NotRecordedError: Nothing of the span was recorded, or no picture where there are pictures.
         """
         span, segments = self._choose(spec.start_s, spec.end_s)
         start_s, end_s = max(spec.start_s, span.start_s), min(spec.end_s, span.end_s)
@@ -114,7 +121,7 @@ class Recording:
             result = cutter.cut(part, cancelled)
         if not result.frames and any(track.kind == "video" for track in segments[0].header.tracks):
             result.path.unlink(missing_ok=True)
-            raise CutError(
+            raise NotRecordedError(
                 f"{self.folder.name}: no picture was recorded between {float(start_s):.3f} s and {float(end_s):.3f} s; "
                 "look at what the camera sends, or make clips longer."
             )
@@ -145,7 +152,7 @@ class Recording:
         # Of equal shares the last: what was recorded later is right where an earlier recorder's time was not.
         best = max(reversed(self._spans()), key=share_s, default=None)
         if best is None or share_s(best) <= 0:
-            raise CutError(
+            raise NotRecordedError(
                 f"{self.folder.name}: nothing is recorded between {float(start_s):.3f} s and {float(end_s):.3f} s; "
                 "keep more of it, and see that its disk has room."
             )
@@ -155,65 +162,71 @@ class Recording:
         )
         while first > 0 and segments[first - 1].end_s > start_s - NEEDED_BEFORE_S > segments[first - 1].start_s:
             first -= 1
-        return span, [segment for segment in segments[first:] if segment.start_s <= end_s + _NEEDED_AFTER_S]
+        return span, [segment for segment in segments[first:] if segment.start_s <= end_s + NEEDED_AFTER_S]
 
     def _spans(self) -> list[tuple[Recorded, Sequence[Segment]]]:
         """Return every stretch with the segments of the run it belongs to."""
         found: list[tuple[Recorded, Sequence[Segment]]] = []
         with self._lock:
             segments, growing = self._look()
-        for run, group in groupby(segments, key=lambda segment: segment.header.run):
-            whole = tuple(group)
-            is_growing = run == growing
+        # Where one is let go from between others that are held, there is a gap.
+        parts = groupby(enumerate(segments), key=lambda item: (item[1].header.run, item[1].number - item[0]))
+        for (run, _), group in parts:
+            whole = tuple(segment for _, segment in group)
+            is_growing = run == growing and whole[-1] is segments[-1]
             # Sound that goes on without pictures is no part of it: a clip of that would have none.
             end_s = max(segment.complete_s if is_growing else segment.shown_s for segment in whole)
             start_s, holes = whole[0].start_s, [hole for segment in whole for hole in segment.holes]
             for until_s, after_s in holes:
                 if until_s > start_s:
-                    found.append((Recorded(start_s, until_s, _date_at(whole, start_s), False), whole))
+                    found.append((Recorded(start_s, until_s, date_at(whole, start_s), False), whole))
                 start_s = max(start_s, after_s)
-            found.append((Recorded(start_s, end_s, _date_at(whole, start_s), is_growing), whole))
+            found.append((Recorded(start_s, end_s, date_at(whole, start_s), is_growing), whole))
         return found
 
     def _look(self) -> tuple[list[Segment], int | None]:
         """Return all segments as they are now, and the number of the run that may go on."""
-        paths = self._list()
-        finished = {number: path for number, path, is_finished in paths if is_finished}
-        for number in self._known.keys() - finished.keys():
-            del self._known[number]
-        for number, path in finished.items():
-            if number not in self._known:
-                try:
-                    segment = stored(path, number)
-                except OSError:
-                    continue  # gone meanwhile
-                if segment is not None:
-                    self._known[number] = segment
-        segments = list(self._known.values())
-        growing = None
-        for number, path, is_finished in paths:
-            if not is_finished and (segment := self._follow(path, number)) is not None:
-                segments.append(segment)
-                growing = segment.header.run
-        return sorted(segments, key=lambda segment: segment.number), growing
+        self._list()
+        finished = self._read_finished()
+        growing = [segment for tail in self._tails.values() if (segment := tail.look()) is not None]
+        segments = sorted([*finished, *growing], key=lambda segment: segment.number)
+        return segments, growing[-1].header.run if growing else None
 
-    def _list(self) -> list[tuple[int, Path, bool]]:
-        if not self.folder.is_dir():
-            return []
-        paths = segment_paths(self.folder)
+    def _read_finished(self) -> Iterable[Segment]:
+        for number, path in self._finished.items():
+            if number not in self._known:
+                with suppress(OSError):  # gone meanwhile
+                    if (segment := stored(path, number)) is not None:
+                        self._known[number] = segment
+        return self._known.values()
+
+    def _list(self) -> None:
+        """Take note of the names in the folder, unless it is as it was when that was last done."""
+        try:
+            changed_ns = self.folder.stat().st_mtime_ns
+        except FileNotFoundError:
+            changed_ns = 0
+        if changed_ns and changed_ns == self._listed_ns:
+            return
+        # A change within the same tick of the file system's clock, for some a second, would not be told.
+        settled = changed_ns % _SECOND_NS and time.time_ns() - changed_ns > _SETTLED_NS
+        paths = self._list_whole() if changed_ns else []
+        self._listed_ns = changed_ns if settled else None
+        self._finished = {number: path for number, path, is_finished in paths if is_finished}
+        self._known = {number: segment for number, segment in self._known.items() if number in self._finished}
+        left = ((number, path) for number, path, is_finished in paths if not is_finished)
+        self._tails = {number: self._tails.get(number) or _Tail(path, number) for number, path in left}
+
+    def _list_whole(self) -> list[tuple[int, Path, bool]]:
         for _ in range(_LISTINGS):
+            paths = segment_paths(self.folder)
             numbers = [number for number, _, _ in paths]
-            expected = self._tail.number if self._tail else 0
-            if expected in {0, *numbers} and all(after - number <= 1 for number, after in pairwise(numbers)):
+            gaps = {(number, after) for number, after in pairwise(numbers) if after - number > 1}
+            if self._tails.keys() <= set(numbers) and gaps <= self._gaps:
                 break
             # A name that changes while a folder is listed may not be seen at all.
-            paths = segment_paths(self.folder)
+        self._gaps = gaps
         return paths
-
-    def _follow(self, path: Path, number: int) -> Segment | None:
-        if self._tail is None or self._tail.number != number:
-            self._tail = _Tail(path, number)
-        return self._tail.look()
 
 
 class RecordingCutter:
@@ -259,9 +272,3 @@ class _Tail:
         if self._extent is None or self._extent.is_empty:
             return None
         return self._extent.describe(self._path, self.number, self._at)
-
-
-def _date_at(segments: Iterable[Segment], time_s: Fraction) -> datetime:
-    """Return the date of an instant by the segment that has it, or else the nearest; by the last of several."""
-    by = min(segments, key=lambda one: (max(one.start_s - time_s, time_s - one.end_s, Fraction(0)), -one.number))
-    return by.header.date + timedelta(seconds=float(time_s - by.start_s))

@@ -4,14 +4,26 @@ import json
 import math
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
 
 from clipstream.media.live.packet_file import FOOTER, HEADER, TEMPLATE, PacketWriter, read_footer, records
 
-__all__ = ["Extent", "Header", "Segment", "TrackNote", "finish", "open_path", "salvage", "segment_paths", "stored"]
+__all__ = [
+    "Extent",
+    "Header",
+    "Segment",
+    "TrackNote",
+    "date_at",
+    "finish",
+    "open_path",
+    "salvage",
+    "segment_paths",
+    "stored",
+]
 
 _NAME = re.compile(r"(\.?)(\d{8,})\.packets")
 _LAG_S = 1
@@ -263,6 +275,23 @@ def footer_of(segment: Segment) -> bytes:
             "holes": [(str(start), str(end)) for start, end in segment.holes],
         }
     ).encode()
+
+
+def date_at(segments: Sequence[Segment], time_s: Fraction) -> datetime:
+    """Return the date of an instant by the segment that has it, or else the nearest; by the last of several.
+
+    Args:
+        segments: At least one, in the order of recording, in which stream time goes on.
+        time_s: The instant.
+    """
+    nearest, least_s = segments[-1], None
+    for one in reversed(segments):
+        away_s = max(one.start_s - time_s, time_s - one.end_s, Fraction(0))
+        if least_s is None or away_s < least_s:
+            nearest, least_s = one, away_s
+        if one.end_s <= time_s or not away_s:
+            break  # what is asked for lies near the end, as a rule, and all before is further away
+    return nearest.header.date + timedelta(seconds=float(time_s - nearest.start_s))
 
 
 def salvage(folder: Path, path: Path, number: int) -> Segment | None:
