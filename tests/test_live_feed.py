@@ -135,6 +135,22 @@ def test_a_stall_is_seen_and_read_on_when_it_is_over(server: RtspServer, watch: 
     assert_consecutive(cam.slices)
 
 
+def test_a_stall_is_told_early_enough_though_ffmpeg_looks_every_tenth_of_a_second_alone(
+    server: RtspServer, watch: Callable[..., Watched], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads_s: list[float] = []
+
+    plain: Any = av.container.open
+
+    def opening(*arguments: Any, **options: Any) -> object:
+        reads_s.append(options["timeout"][1])
+        return plain(*arguments, **options)
+
+    monkeypatch.setattr("clipstream.media.live.connection.av.open", opening)
+    watch(server.url).until(running)
+    assert OPTIONS.stall_s - 0.2 < reads_s[0] < OPTIONS.stall_s - 0.1
+
+
 def test_a_lost_server_is_found_again_and_the_gap_is_as_long_as_in_the_world(
     server: RtspServer, watch: Callable[..., Watched]
 ) -> None:

@@ -251,7 +251,7 @@ class LiveFeed:
         """Take it for a stall when pictures stop and sound goes on."""
         if connection.video is None or packet.stream is connection.video or connection.delivery is not REAL_TIME:
             self._pictured_s = at_s
-        elif at_s - self._pictured_s > self._options.stall_s and (connection.rate_hz or _SLOWEST_HZ) >= _SLOWEST_HZ:
+        elif at_s - self._pictured_s > connection.stall_s and (connection.rate_hz or _SLOWEST_HZ) >= _SLOWEST_HZ:
             raise ConnectionProblem(self._address, Trouble.STALLED)
 
     def _put(self, slices: list[Slice], *, wait: bool) -> None:
