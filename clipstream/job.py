@@ -259,7 +259,7 @@ class _Job:
         stop = Event()
         cameras = Cameras(self._live, self._settings, self._selection.needs) if self._live else None
         failure = None
-        with Telling(self._settings, cameras) as telling, stop_on_signals(stop):
+        with Telling(self._settings, cameras, self._watcher) as telling, stop_on_signals(stop):
             flow = highlights_flow(
                 [item.item for item in ready],
                 self._settings,
@@ -272,6 +272,7 @@ class _Job:
                 stream_written=self._on_manifest,
                 tally=telling.tally,
                 shelf=job / "shelf",
+                warming=telling.warming_up,
             )
             try:
                 run_flow(flow, workers=self._settings.workers, epoch_s=self._settings.epoch_s, store=job / "store")

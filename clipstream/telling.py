@@ -6,7 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self, runtime_checkable
 
 import structlog
 
@@ -22,11 +22,19 @@ from clipstream.results import Interval
 from clipstream.settings import Settings
 from clipstream.timing import SLICE_S, WARM_UP_S
 
-__all__ = ["Telling"]
+__all__ = ["Telling", "WarmUpWatcher"]
 
 _OUTBOX = "outbox"
 
 _log = structlog.get_logger()
+
+
+@runtime_checkable
+class WarmUpWatcher(Protocol):
+    """A watcher that is also told of live streams whether it is known what is usual in them."""
+
+    def warming_up(self, stream: str, seconds: float) -> None:
+        """It is not known, and nothing is given out, until so many seconds were seen; with 0 seconds, it is known."""
 
 
 class Telling:
@@ -35,6 +43,7 @@ class Telling:
     Args:
         settings: The run's.
         cameras: Its live streams, if it has some.
+        watcher: Told of warming up, if it is a `WarmUpWatcher`.
 
     Attributes:
         tally: Where its clips are to be counted.
@@ -44,11 +53,11 @@ class Telling:
         OutputError: The outbox cannot be made, or the port is taken.
     """
 
-    def __init__(self, settings: Settings, cameras: Cameras | None) -> None:
-        self._out, self._cameras = Path(settings.out), cameras
+    def __init__(self, settings: Settings, cameras: Cameras | None, watcher: object = None) -> None:
+        self._out, self._cameras, self._watcher = Path(settings.out), cameras, watcher
         self.tally = ClipTally()
         self._lock = Lock()
-        self._first: dict[str, int] = {}
+        self._warming: dict[str, bool] = {}
         self._reached_s: dict[str, Fraction] = {}
         self._outbox: Outbox | None = None
         with ExitStack() as stack:
@@ -97,14 +106,25 @@ class Telling:
     def slice_taken(self, item: Slice) -> None:
         """Count a slice that goes into the analysis."""
         with self._lock:
-            self._first.setdefault(item.stream, item.n)
             self._reached_s[item.stream] = item.start_s
+
+    def warming_up(self, stream: str, warming: bool) -> None:
+        """Take in whether it is not known yet what is usual in a stream, and say it of a live one."""
+        with self._lock:
+            changed = self._warming.get(stream, False) is not warming
+            self._warming[stream] = warming
+        if self._cameras is None or stream not in self._cameras.inputs or not changed:
+            return
+        seconds = WARM_UP_S if warming else 0.0
+        _log.info("warming_up" if warming else "warmed_up", stream=stream, seconds=seconds)
+        if isinstance(self._watcher, WarmUpWatcher):
+            self._watcher.warming_up(stream, seconds)
 
     def statuses(self) -> list[StreamStatus]:
         """Return how each stream is doing."""
         live = {feed.stream: (feed, saving) for feed, saving in self._cameras.statuses()} if self._cameras else {}
         with self._lock:
-            first, reached_s = dict(self._first), dict(self._reached_s)
+            warming, reached_s = dict(self._warming), dict(self._reached_s)
         found = []
         for stream in sorted(live.keys() | reached_s.keys()):
             at_s = reached_s.get(stream)
@@ -121,7 +141,7 @@ class Telling:
                     feed=feed,
                     saving=saving,
                     lag_s=lag_s,
-                    warming_up=at_s is None or at_s - first[stream] * SLICE_S < WARM_UP_S,
+                    warming_up=warming.get(stream, True),
                     clips=self.tally.counts(stream),
                     recorded_bytes=sum(segments),
                     recorded_segments=len(segments),

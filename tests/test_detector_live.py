@@ -113,6 +113,35 @@ def test_after_a_gap_longer_than_the_horizon_it_warms_up_again() -> None:
     assert live.kept_bytes() < 10_000
 
 
+def test_nothing_is_found_while_it_warms_up_and_it_says_so() -> None:
+    live = Live(SHORT)
+    assert live.detector.warming_up
+    live.feed(footage(19))
+    assert live.detector.warming_up
+    live.feed(footage(1), 19)
+    assert not live.detector.warming_up
+    live.restart()
+    assert not live.detector.warming_up
+    live.feed(footage(1), 1000)
+    assert live.detector.warming_up
+
+
+def test_rows_of_nothing_are_a_gap_behind_which_it_warms_up_again() -> None:
+    live = Live(SHORT).feed(footage(100))
+    live.feed(np.full((150, 3), np.nan, np.float32), 100)
+    assert live.detector.warming_up
+    live.feed(footage(19, (6, 4, 3.0)), 250)
+    assert live.found == []
+    live.feed(footage(5), 269)
+    assert not live.detector.warming_up
+
+
+def test_keyframes_alone_tell_as_soon_as_everything_what_is_usual() -> None:
+    values = footage(23)
+    values[np.arange(23) % 8 > 0] = np.nan
+    assert not Live(SHORT).feed(values).detector.warming_up
+
+
 def test_night_becomes_day_without_a_flood_of_highlights() -> None:
     values = footage(1800)
     values[300:, 0] += np.linspace(0, 2.5, 1500)  # two smallest noticeable changes a minute, for a quarter of an hour

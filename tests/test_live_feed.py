@@ -17,7 +17,7 @@ from clipstream.media.live.connection import ConnectionOptions, Trouble
 from clipstream.media.live.feed import LiveFeed
 from clipstream.media.live.status import FeedState, FeedStatus
 from clipstream.media.slices import AudioRequest, FrameRequest, MediaNeeds, Slice
-from clipstream.testing import RtspServer
+from clipstream.testing import HttpServer, RtspServer
 from clipstream.testing.media import Sound, Video, even_times, make_clip, numbered, read_number, tone
 
 REQUEST = FrameRequest(160, "gray", None)
@@ -133,6 +133,32 @@ def test_a_stall_is_seen_and_read_on_when_it_is_over(server: RtspServer, watch: 
     cam.more(2)
     cam.close()
     assert_consecutive(cam.slices)
+
+
+def test_a_stall_is_told_early_enough_though_ffmpeg_looks_every_tenth_of_a_second_alone(
+    server: RtspServer, watch: Callable[..., Watched], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads_s: list[float] = []
+
+    plain: Any = av.container.open
+
+    def opening(*arguments: Any, **options: Any) -> object:
+        reads_s.append(options["timeout"][1])
+        return plain(*arguments, **options)
+
+    monkeypatch.setattr("clipstream.media.live.connection.av.open", opening)
+    watch(server.url).until(running)
+    assert OPTIONS.stall_s - 0.2 < reads_s[0] < OPTIONS.stall_s - 0.1
+
+
+def test_nothing_is_dropped_of_what_a_playlist_holds_at_the_start(clip: Path, watch: Callable[..., Watched]) -> None:
+    with HttpServer() as web:
+        cam = watch(web.add_live("cam", clip, segment_s=10, window=8, loop=True))
+        start_s, pause = time.monotonic(), Event()
+        while cam.feed.status.slices < 22:  # nearly all of three pieces of four seconds
+            assert time.monotonic() - start_s < 5
+            pause.wait(0.02)
+        assert cam.feed.status.dropped == 0
 
 
 def test_a_lost_server_is_found_again_and_the_gap_is_as_long_as_in_the_world(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from clipstream.extraction import Extractor
 from clipstream.features.base import Signal
 from clipstream.live.overload import Overload, Saving
+from clipstream.media.live.clock import IN_PIECES
 from clipstream.media.slices import MediaNeeds, Slice
 
 
@@ -37,6 +38,42 @@ def test_it_comes_back_step_by_step_when_there_is_time_again() -> None:
     run(overload, 10, 30)
     levels = list(dict.fromkeys(run(overload, 0, 100, 30)))
     assert levels == [Saving.KEYFRAMES, Saving.LIGHT, Saving.QUARTER, Saving.HALF, Saving.NOTHING]
+
+
+def in_pieces(piece_s: int, speed: float, seconds: int) -> tuple[list[Saving], int]:
+    """Run a stream that comes in pieces, three of them at first; return the levels and the most that waited."""
+    overload, waiting, most, levels = Overload(), 4.0 * piece_s, 0.0, []
+    for tenth in range(10 * seconds):
+        waiting += 2 * piece_s * (tenth % (10 * piece_s) == 0)
+        most = max(most, waiting)
+        waiting = max(waiting - speed / 5 * overload.saving.divisor, 0)
+        levels.append(overload.note(int(waiting), 0, tenth / 10, float(IN_PIECES.burst_s)))
+    return levels, round(most)
+
+
+@pytest.mark.parametrize(("piece_s", "speed"), [(2, 1.5), (6, 6), (10, 10), (10, 3)])
+def test_pieces_that_are_worked_off_before_the_next_ones_are_no_overload(piece_s: int, speed: float) -> None:
+    levels, _ = in_pieces(piece_s, speed, 120)
+    assert set(levels) == {Saving.NOTHING}
+
+
+@pytest.mark.parametrize("piece_s", [2, 6, 10])
+def test_pieces_that_are_not_worked_off_are_an_overload_before_any_has_to_be_dropped(piece_s: int) -> None:
+    levels, most = in_pieces(piece_s, 0.6, 60)
+    assert levels[-1] >= Saving.HALF
+    assert most <= 20 + 4 * IN_PIECES.burst_s
+
+
+def test_what_was_left_out_of_a_stream_in_pieces_comes_back_between_them() -> None:
+    overload, burst_s = Overload(Saving.QUARTER), float(IN_PIECES.burst_s)
+    levels = [overload.note(12 if second % 6 < 2 else 0, 0, second, burst_s) for second in range(100)]
+    assert levels[-1] is Saving.NOTHING
+
+
+def test_a_piece_that_is_dropped_is_an_overload_though_a_burst_is_not_over() -> None:
+    overload = Overload()
+    levels = [overload.note(100, 12 * (second > 2), second, float(IN_PIECES.burst_s)) for second in range(8)]
+    assert levels[-1] is Saving.HALF
 
 
 def test_dropped_slices_count_as_being_behind_though_few_wait() -> None:

@@ -57,6 +57,26 @@ def test_a_terminal_shows_a_line_a_stream_until_it_is_finished(make_summary: Cal
     assert "looking" not in drawn.getvalue().removeprefix(line)
 
 
+def test_a_live_stream_says_that_it_warms_up_and_when_it_has(capsys: pytest.CaptureFixture[str]) -> None:
+    told, drawn = LineWatcher(), StringIO()
+    console = Console(file=drawn, width=120)
+    shown = LiveWatcher(console)
+    for watcher in (told, shown):
+        watcher.started("gate", None)
+        watcher.warming_up("gate", 10)
+    console.print(shown.lines())
+    for watcher in (told, shown):
+        watcher.warming_up("gate", 0)
+    console.print(shown.lines())
+    assert capsys.readouterr().err.splitlines()[1:] == [
+        "gate: warming up: nothing is given out for 10 s",
+        "gate: warmed up: what is usual is known",
+    ]
+    before, after = drawn.getvalue().splitlines()
+    assert "warming up" in before
+    assert "starting" in after
+
+
 @pytest.mark.parametrize("watcher", [QuietWatcher(), LineWatcher(), LiveWatcher(Console(stderr=True))])
 def test_every_watcher_survives_a_stream_that_never_started(watcher: Watcher) -> None:
     watcher.progressed("match", Fraction(1))

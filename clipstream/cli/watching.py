@@ -49,6 +49,7 @@ class Pace:
         duration_s: How long it is, if that is known.
         media_s: Media time it has come to.
         clips: Clips written so far.
+        warming_up: Whether it is not known yet what is usual.
     """
 
     duration_s: Fraction | None
@@ -57,6 +58,7 @@ class Pace:
     first_s: Fraction = Fraction(0)
     media_s: Fraction = Fraction(0)
     clips: int = 0
+    warming_up: bool = False
 
     def move(self, media_s: Fraction, now_s: float) -> None:
         """Take in that the stream has come to `media_s`."""
@@ -102,6 +104,9 @@ class QuietWatcher:
     def fetching(self, stream: str, share: float) -> None:
         """Take in how much of it is fetched."""
 
+    def warming_up(self, stream: str, seconds: float) -> None:
+        """Take in for how long nothing is given out, as it is not known what is usual."""
+
     def finished(self, outcome: Outcome) -> None:
         """Print the error, if it is one."""
         if outcome.state == "bad_input":
@@ -129,6 +134,11 @@ class LineWatcher(QuietWatcher):
             self._endless.add(stream)
         length = f", {clock(to_ms(duration_s))} long" if duration_s is not None else ""
         sys.stderr.write(f"{stream}: started{length}\n")
+
+    def warming_up(self, stream: str, seconds: float) -> None:
+        """Print a line when that begins, and one when it is over."""
+        told = f"warming up: nothing is given out for {seconds:g} s" if seconds else "warmed up: what is usual is known"
+        sys.stderr.write(f"{stream}: {told}\n")
 
     def clip_written(self, stream: str, interval: Interval, path: Path) -> None:
         """Print the line of a clip, which may be the only sign of a camera for days."""
@@ -173,6 +183,12 @@ class LiveWatcher(QuietWatcher):
         with self._lock:
             if stream in self._paces:
                 self._paces[stream].move(media_s, self._now())
+
+    def warming_up(self, stream: str, seconds: float) -> None:
+        """Say it on its line."""
+        with self._lock:
+            if stream in self._paces:
+                self._paces[stream].warming_up = seconds > 0
 
     def clip_written(self, stream: str, interval: Interval, path: Path) -> None:  # noqa: ARG002 - the Protocol's
         """Count the clip on its line."""
@@ -246,6 +262,8 @@ def _cells(stream: str, pace: Pace, now_s: float) -> list[RenderableType]:
     speed, left_s = pace.speed(now_s), pace.left_s(now_s)
     clips = f"{pace.clips} clip{'' if pace.clips == 1 else 's'}" if pace.clips else ""
     state = clips or ("deciding" if pace.read_out else "looking" if pace.begun_s is not None else "starting")
+    if pace.warming_up:
+        state = "warming up"
     return [
         _name(stream),
         at,

@@ -36,6 +36,7 @@ def highlights_flow(
     stream_written: Callable[[str, Manifest], None] | None = None,
     tally: ClipTally | None = None,
     shelf: Path | None = None,
+    warming: Callable[[str, bool], None] | None = None,
 ) -> Dataflow:
     """Return the flow that finds and cuts the highlights of `inputs` and `cameras`.
 
@@ -52,7 +53,7 @@ def highlights_flow(
     if cameras is not None:
         slices.append(op.input("live", flow, LiveSource(cameras, stop=stop, taken=decoded)))
     merged = op.merge("all", *slices) if slices[1:] else slices[0]
-    found = highlights("highlights", merged, settings, selection, shelf, measured=tally.measured)
+    found = highlights("highlights", merged, settings, selection, shelf, measured=tally.measured, warming=warming)
     sink = ClipSink(
         inputs,
         settings,

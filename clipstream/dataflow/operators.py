@@ -51,6 +51,7 @@ def highlights(
     shelf: Path | None = None,
     *,
     measured: Callable[[Row], None] | None = None,
+    warming: Callable[[str, bool], None] | None = None,
 ) -> Highlights:
     """Find the highlights of every stream in `slices`.
 
@@ -67,6 +68,7 @@ def highlights(
         shelf: Folder beside the recovery store for what of a live stream's state never changes again, so that it is
             not in every snapshot.
         measured: Told, in the worker, what the features said of each slice.
+        warming: Told of a stream whether it is not known yet what is usual, at first and whenever that changes.
 
     Returns:
         A stream of each kind of result.
@@ -77,7 +79,7 @@ def highlights(
     keep = Saving(settings, selection.features).keep if settings.save else None
     seen = op.flat_map_batch("extract", slices, Extractor(selection.features, keep, measured))
     windowed = op.stateful_batch("windows", seen, lambda state: _WindowsLogic(selection.features, grid, state))
-    results = op.stateful_batch("peaks", windowed, lambda state: _PeaksLogic(settings, infos, state, shelf))
+    results = op.stateful_batch("peaks", windowed, lambda state: _PeaksLogic(settings, infos, state, shelf, warming))
     return Highlights(
         rows=op.filter_map_value("only_rows", windowed, _only_row),
         windows=op.filter_map_value("only_windows", windowed, _only_window),
@@ -115,8 +117,11 @@ class _PeaksLogic(StatefulBatchLogic[Row | Window, Interval | StreamSummary, Det
         infos: Sequence[FeatureInfo],
         state: DetectorState | ShelvedState | None,
         shelf: Path | None,
+        warming: Callable[[str, bool], None] | None,
     ) -> None:
         self._settings, self._infos = settings, infos
+        self._warming = warming
+        self._told: bool | None = None
         self._shelf = Shelf(shelf) if shelf is not None else None
         if isinstance(state, ShelvedState):
             assert self._shelf is not None, "a flow goes on only as the same flow"
@@ -127,7 +132,13 @@ class _PeaksLogic(StatefulBatchLogic[Row | Window, Interval | StreamSummary, Det
         if self._detector is None:  # the first row tells what kind of stream it is
             live = any(isinstance(item, Row) and item.live for item in values)
             self._detector = detector_for(self._settings, self._infos, live=live)
-        found = [result for item in values for result in self._detector.push(item)]
+        found: list[Interval | StreamSummary] = []
+        for item in values:
+            found += self._detector.push(item)
+            if self._warming is not None and isinstance(item, Row):
+                before, self._told = self._told, self._detector.warming_up
+                if self._told is not before:
+                    self._warming(item.stream, self._told)
         return found, any(isinstance(result, StreamSummary) for result in found)
 
     def snapshot(self) -> DetectorState | ShelvedState:

@@ -38,9 +38,11 @@ Found = Interval | StreamSummary
 
 DEFAULT_PERCENTILE = 90.0
 
-
 _LATELY_ROWS = 120
 """The last minute: a moment of half of it does not move its median."""
+
+_APART_ROWS = 10
+"""Keyframes are rarely further apart: what lies between two of them counts as seen."""
 
 _NO_END_MS = 1 << 62
 
@@ -79,6 +81,10 @@ class DetectorState:
 
 class Detector(Protocol):
     """Finds the highlights of one stream."""
+
+    @property
+    def warming_up(self) -> bool:
+        """Whether it is not known yet what is usual, so that nothing is given out."""
 
     def push(self, item: Row | Window) -> list[Found]:
         """Take the next row or window in order; an end row gives out what is left, and the summary last."""
@@ -123,6 +129,10 @@ class _Judge:
             min_ms=round(1000 * settings.min_length_s),
             max_ms=round(1000 * settings.max_length_s),
         )
+
+    @property
+    def warming_up(self) -> bool:
+        return False
 
     def push(self, item: Row | Window) -> list[Found]:
         if isinstance(item, Window):
@@ -294,6 +304,13 @@ class RunningDetector(_Judge):
         self._quiet_rows = self._gap_rows + max(self._lag_rows, 1)
         self._longest_rows = max(_rows(settings.max_length_s), 1)
 
+    @property
+    def warming_up(self) -> bool:
+        """Whether less than `WARM_UP_S` were seen, within the horizon and a little before it."""
+        values = self._rows.array()[-self._horizon_rows - _APART_ROWS :]
+        seen = np.flatnonzero(np.isfinite(values).any(axis=1))
+        return int(np.minimum(np.diff(seen, append=len(values)), _APART_ROWS).sum()) * SLICE_S < WARM_UP_S
+
     def _usual(self, values: NDArray[np.float32]) -> Usual:
         # What rises slowly, as at dawn, is no moment: that stands above its last minute too.
         usual = usual_levels(values, self._features)
@@ -310,11 +327,10 @@ class RunningDetector(_Judge):
 
     def _pass_over(self, row: int) -> list[Found]:
         found: list[Found] = []
-        known = len(self._rows.array())
         if row == len(self._rows):
             return found
-        if not known or row - len(self._rows) > self._horizon_rows:
-            if known * SLICE_S >= WARM_UP_S:  # a moment that runs ends here: behind the gap it is forgotten
+        if not len(self._rows.array()) or row - len(self._rows) > self._horizon_rows:
+            if not self.warming_up:  # a moment that runs ends here: behind the gap it is forgotten
                 found = self._given_out(ended=StreamEnd(slice_start(len(self._rows))))
             for table in (self._rows, self._judged):
                 table.skip_to(row)
@@ -340,7 +356,7 @@ class RunningDetector(_Judge):
         usual, scores = self._score(self._rows.array()[first - self._rows.first :])
         threshold = self._threshold_now = self._threshold(self._window_scores(scores.smoothed, first))
         self._keep_judged(scores, first, ended=ended is not None)
-        if (len(self._rows) - first) * SLICE_S < WARM_UP_S and ended is None:
+        if ended is None and self.warming_up:
             return []
         begin = max(self._decided, first)
         found: list[Found] = []

@@ -35,8 +35,9 @@ _PENDING = "pending"
 _RESUMED_SLICES = 60
 """After so many new slices, a moment that an interruption cut off has been given out."""
 
-_BEHIND_S = 20
-"""So late, at most, is it known where a moment begins: what waits to be analysed, and quiet behind the moment."""
+_BEHIND_S = 60
+"""So late, at most, is it known where a moment begins: what waits to be analysed, 50 s of HLS, and quiet behind the
+moment."""
 
 _log = structlog.get_logger()
 
@@ -76,7 +77,7 @@ class Camera:
             self.close()
         slices = self._feed.take()
         before, status = self._overload.saving, self._feed.status
-        saving = self._overload.note(status.queued, status.dropped, time.monotonic())
+        saving = self._overload.note(status.queued, status.dropped, time.monotonic(), status.burst_s)
         if saving is not before:
             self._feed.set_rate(saving.divisor, keyframes=saving is Saving.KEYFRAMES)
             event = "stream_overloaded" if saving > before else "stream_recovers"

@@ -1,5 +1,6 @@
 """What is left out when a machine cannot keep up with its live streams, in which order, and when it comes back."""
 
+import math
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -37,9 +38,10 @@ class Saving(IntEnum):
 class Overload:
     """Watches how many slices of a stream wait to be analysed.
 
-    A stream is behind when, for three seconds on end, at least four slices waited, or when slices were dropped: a burst
-    that is worked off is no overload. Each level is given as long to show its effect, and is taken back after twenty
-    seconds in which the stream was not behind.
+    A stream is behind while at least four slices waited all through the time of a burst, and when slices were dropped.
+    A burst is what the source may deliver at once, nothing for a camera: what is worked off until the next one comes is
+    no overload. Three seconds behind, on end, lead to the next level; twenty, and a burst, not behind lead to the one
+    before. What waits is counted afresh at each level.
 
     >>> overload = Overload()
     >>> [overload.note(waiting=8, dropped=0, now_s=second).name for second in range(8)]
@@ -50,23 +52,32 @@ class Overload:
     _dropped: int = 0
     _fine_at_s: float | None = None
     _behind_at_s: float | None = None
+    _few_at_s: float = 0.0
 
-    def note(self, waiting: int, dropped: int, now_s: float) -> Saving:
-        """Take how many slices wait, and how many were dropped since the beginning, and return what to leave out.
+    def note(self, waiting: int, dropped: int, now_s: float, burst_s: float = 0.0) -> Saving:
+        """Take how a stream is doing, and return what to leave out. Called about as often as slices are taken.
 
-        Called about as often as slices are taken; `now_s` is a clock that never goes back.
+        Args:
+            waiting: Slices that wait.
+            dropped: Slices that were dropped since the beginning.
+            now_s: The time, of a clock that never goes back.
+            burst_s: How much may come at once.
         """
         if self._fine_at_s is None or self._behind_at_s is None:
-            self._fine_at_s = self._behind_at_s = now_s
-        behind = waiting >= _BEHIND_SLICES or dropped > self._dropped
+            self._fine_at_s = self._behind_at_s = self._few_at_s = now_s
+        if dropped > self._dropped:
+            self._few_at_s = -math.inf
+        elif waiting < _BEHIND_SLICES:
+            self._few_at_s = now_s
         self._dropped = dropped
-        if behind:
+        if now_s - self._few_at_s > burst_s:
             self._behind_at_s = now_s
             if now_s - self._fine_at_s >= _BEHIND_S:
                 self._step(+1, now_s)
+                self._few_at_s = now_s
         else:
             self._fine_at_s = now_s
-            if now_s - self._behind_at_s >= _CALM_S:
+            if now_s - self._behind_at_s >= _CALM_S + burst_s:
                 self._step(-1, now_s)
         return self.saving
 

@@ -34,19 +34,23 @@ class Delivery:
         late_s: How much later than its time a packet comes: what is late by less needs no gap before it.
         rewind_s: How far before the end of a connection the next one may begin with what was seen already.
         patience_s: How long nothing may come before the time is known to be a gap.
+        burst_s: How much may come at once, after nothing came for as long.
     """
 
     ahead_s: Fraction
     late_s: Fraction
     rewind_s: Fraction
     patience_s: Fraction
+    burst_s: Fraction = Fraction(0)
 
 
 REAL_TIME = Delivery(Fraction(2), Fraction(1), Fraction(0), Fraction(2))
 """Cameras: each packet comes when it is made."""
 
-IN_PIECES = Delivery(Fraction(60), Fraction(15), Fraction(120), Fraction(60))
-"""HLS: segments of several seconds each, and a new connection begins some segments before the end."""
+IN_PIECES = Delivery(Fraction(60), Fraction(15), Fraction(120), Fraction(60), Fraction(20))
+"""HLS: segments of several seconds each, and a new connection begins some segments before the end.
+
+A burst is the longest segment in use, or two of the ten seconds that are more usual."""
 
 FILE = Delivery(Fraction(3600), Fraction(3600), Fraction(10**9), Fraction(10**9))
 """Media that end: as fast as they can be read."""

@@ -37,6 +37,9 @@ _ANALYSED_BEFORE = {"fpsprobesize": "0", "max_ts_probe": "1"}
 _PIECES_STALL = 4
 """A segment of HLS may last several seconds, in which nothing comes: its stalls take as many times as long to see."""
 
+_LOOKS_EVERY_S = 0.12
+"""FFmpeg looks every tenth of a second whether it waited for too long: told so much less, it is never late."""
+
 _NEARLY = 0.98
 """Who waited for this share of the time to a stall has seen one: clocks differ a little."""
 
@@ -102,7 +105,7 @@ class ConnectionOptions:
     Attributes:
         udp: Ask RTSP servers to send over UDP; over TCP, nothing is lost on the way.
         open_s: How long connecting and finding out what the stream holds may take, each.
-        stall_s: After how long without a packet a connection is given up; HLS has four times as long.
+        stall_s: After how long without a packet, at most, a connection is given up; HLS has four times as long.
         check_certificate: Whether the certificate of a TLS server has to be right.
         certificates: File of the authorities that are trusted, instead of the system's.
         redirects: Whether an HTTP server may send elsewhere.
@@ -135,6 +138,7 @@ class LiveConnection:
         rate_hz: Pictures a second, if known.
         steady_hz: The same, if pictures are shown in the order in which they come.
         delivery: How its packets arrive; `FILE` for one that has an end, where nothing is to be reconnected.
+        stall_s: After how long without a packet it is a stall, which is seen within what was asked for.
 
     Raises:
         ConnectionProblem: It cannot be opened, or nothing in it can be decoded.
@@ -147,7 +151,7 @@ class LiveConnection:
         self._address = address
         url = address.reveal()
         pieces = address.scheme in {"http", "https"}
-        self._stall_s = options.stall_s * (_PIECES_STALL if pieces else 1)
+        self.stall_s = options.stall_s * (_PIECES_STALL if pieces else 1) - _LOOKS_EVERY_S
         trouble: Trouble | None = None
         try:
             self.container: av.container.InputContainer = av.open(
@@ -155,7 +159,7 @@ class LiveConnection:
                 mode="r",
                 format="video4linux2" if address.scheme == "device" else None,
                 options=_ffmpeg_options(address, options) | (_ANALYSED_BEFORE if steady_hz else {}),
-                timeout=(options.open_s, self._stall_s),
+                timeout=(options.open_s, self.stall_s),
                 metadata_errors="replace",
             )
         except (av.error.FFmpegError, OSError, ValueError) as error:
@@ -197,14 +201,14 @@ class LiveConnection:
                     packet.pts = packet.dts = round(monotonic() / _STAMP_BASE)
                 if packet.size and packet.stream.discard != Discard.all:
                     yield packet
-                if waited_s > _NEARLY * self._stall_s:
+                if waited_s > _NEARLY * self.stall_s:
                     # FFmpeg swallows a timeout while it still has something to give out, and would wait once more.
                     trouble = Trouble.STALLED
                     break
                 asked_s = monotonic()
         except (av.error.FFmpegError, OSError) as error:
             # Some protocols call running out of time an input/output error.
-            stalled = monotonic() - asked_s > _NEARLY * self._stall_s
+            stalled = monotonic() - asked_s > _NEARLY * self.stall_s
             trouble = Trouble.STALLED if stalled else _trouble(error, opening=False) or Trouble.LOST
         raise ConnectionProblem(self._address, trouble)
 

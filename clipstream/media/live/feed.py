@@ -23,7 +23,7 @@ from clipstream.media.live.slicer import AnalysisRate, LiveSlicer
 from clipstream.media.live.status import FeedState, FeedStatus
 from clipstream.media.pictures import DecodeMode
 from clipstream.media.slices import MediaNeeds, Slice, StreamEnd
-from clipstream.timing import slice_start
+from clipstream.timing import SLICE_S, slice_start
 
 __all__ = ["LiveFeed"]
 
@@ -55,7 +55,7 @@ class LiveFeed:
         sink: Who is shown the packets.
         start_slice: Number of the first slice, for a stream that goes on after a restart.
         began_unix_s: The date of stream time 0, for such a stream: what was missed becomes a gap.
-        waiting_slices: Most slices that wait to be taken.
+        waiting_slices: Most slices that wait to be taken, beside two bursts of a source that delivers in pieces.
         give_up_s: End the stream when it could not be read for so long; never, by default.
     """
 
@@ -77,6 +77,7 @@ class LiveFeed:
         self._options, self._sink, self._give_up_s = options or ConnectionOptions(), sink, give_up_s
         self._clock = LiveClock(slice_start(start_slice), began_unix_s)
         self._queue = SliceQueue(stream, start_slice, waiting_slices)
+        self._waiting_slices = waiting_slices
         self._status = FeedStatus(stream, str(address))
         self._troubles: Counter[Trouble] = Counter()
         self._frames = 0
@@ -105,6 +106,7 @@ class LiveFeed:
             late=self._queue.late,
             jumps=self._clock.jumps,
             queued=len(self._queue),
+            burst_s=float(self._clock.delivery.burst_s),
             behind=self._load.behind,
             rate=self._rate,
             end_s=self._clock.end_s,
@@ -194,6 +196,7 @@ class LiveFeed:
             self._clock.skip(slice_start(self._queue.stop_passing()))
             bases = {track.index: track.time_base or Fraction(1) for track in connection.container.streams}
             self._clock.connect(bases, connection.delivery)
+            self._queue.capacity = self._waiting_slices + int(2 * connection.delivery.burst_s / SLICE_S)
             self._load = Load()
             rate_hz = connection.rate_hz
             self._tell_sink(
@@ -251,7 +254,7 @@ class LiveFeed:
         """Take it for a stall when pictures stop and sound goes on."""
         if connection.video is None or packet.stream is connection.video or connection.delivery is not REAL_TIME:
             self._pictured_s = at_s
-        elif at_s - self._pictured_s > self._options.stall_s and (connection.rate_hz or _SLOWEST_HZ) >= _SLOWEST_HZ:
+        elif at_s - self._pictured_s > connection.stall_s and (connection.rate_hz or _SLOWEST_HZ) >= _SLOWEST_HZ:
             raise ConnectionProblem(self._address, Trouble.STALLED)
 
     def _put(self, slices: list[Slice], *, wait: bool) -> None:

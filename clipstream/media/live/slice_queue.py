@@ -22,12 +22,13 @@ class SliceQueue:
         capacity: Most slices that wait.
 
     Attributes:
+        capacity: The same; it may be changed at any time, and what waits already stays.
         dropped: Slices thrown away because there was no room.
         late: Slices thrown away because their number had been given out, or had come, already.
     """
 
     def __init__(self, stream: str, start: int, capacity: int) -> None:
-        self._stream, self._capacity = stream, capacity
+        self._stream, self.capacity = stream, capacity
         self._changed = Condition()
         self._waiting: deque[Slice] = deque()
         self._put = self._given = start
@@ -57,8 +58,8 @@ class SliceQueue:
                     self.late += 1
                     continue
                 if wait:
-                    self._changed.wait_for(lambda: self._over or len(self._waiting) < self._capacity)
-                elif len(self._waiting) >= self._capacity:
+                    self._changed.wait_for(lambda: self._over or len(self._waiting) < self.capacity)
+                elif len(self._waiting) >= self.capacity:
                     self._waiting.popleft()
                     self.dropped += 1
                 self._put = item.n + 1

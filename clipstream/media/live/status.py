@@ -42,6 +42,7 @@ class FeedStatus:
         jumps: How often times did not follow from those before, within a connection.
         record_failures: How often the recorder failed.
         queued: Slices that wait to be taken.
+        burst_s: How much may come at once from such a source.
         behind: Whether decoding lags behind what comes, so that keyframes alone are decoded.
         rate: How much of the pictures is looked at.
         end_s: Stream time that was reached.
@@ -65,6 +66,7 @@ class FeedStatus:
     jumps: int = 0
     record_failures: int = 0
     queued: int = 0
+    burst_s: float = 0.0
     behind: bool = False
     rate: AnalysisRate = field(default_factory=AnalysisRate)
     end_s: Fraction = Fraction(0)

@@ -1,0 +1,59 @@
+"""What a run tells of warming up: what the detector says of each live stream, and each change once."""
+
+from pathlib import Path
+from typing import cast
+
+import pytest
+from structlog.testing import capture_logs
+
+from clipstream import Settings
+from clipstream.live import Cameras
+from clipstream.live.overload import Saving
+from clipstream.media.live.status import FeedStatus
+from clipstream.telling import Telling
+
+
+class Gate:
+    """Cameras of which one is there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.inputs, self._folder = {"gate": None}, folder
+
+    def statuses(self) -> list[tuple[FeedStatus, Saving]]:
+        return [(FeedStatus("gate", "rtsp://camera/live"), Saving.NOTHING)]
+
+    def recording(self, stream: str) -> Path:
+        return self._folder / stream
+
+    def unrecorded(self, stream: str) -> int:
+        return len(stream) - len("gate")
+
+
+class Watcher:
+    def __init__(self) -> None:
+        self.told: list[tuple[str, float]] = []
+
+    def warming_up(self, stream: str, seconds: float) -> None:
+        self.told.append((stream, seconds))
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds"),
+    [([True, False], [10, 0]), ([False], []), ([False, True, False], [10, 0])],
+    ids=["a new stream", "a run that goes on", "a gap longer than the horizon"],
+)
+def test_warming_up_is_what_the_detector_says_and_each_change_is_told_once(
+    tmp_path: Path, told: list[bool], seconds: list[float]
+) -> None:
+    watcher = Watcher()
+    with (
+        capture_logs() as logs,
+        Telling(Settings(out=str(tmp_path)), cast("Cameras", Gate(tmp_path)), watcher) as telling,
+    ):
+        assert telling.statuses()[0].warming_up
+        for warming in told:
+            telling.warming_up("match", warming)  # a file: nobody waits for it to know
+            telling.warming_up("gate", warming)
+            assert next(one for one in telling.statuses() if one.stream == "gate").warming_up is warming
+    assert watcher.told == [("gate", each) for each in seconds]
+    assert [entry["event"] for entry in logs] == ["warming_up" if each else "warmed_up" for each in seconds]
