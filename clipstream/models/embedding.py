@@ -240,6 +240,7 @@ def _clip(name: str, found: Found, checksum: str, placement: Placement, *, text:
             "print(open_clip.list_models())' lists them."
         )
     config = open_clip.get_pretrained_cfg(architecture, tag)
+    quick_gelu = bool(config.get("quick_gelu"))
     level = logging.root.level
     logging.root.setLevel(logging.ERROR)  # it tells the root logger every step
     try:
@@ -247,7 +248,7 @@ def _clip(name: str, found: Found, checksum: str, placement: Placement, *, text:
             model: Any = open_clip.create_model(
                 architecture,
                 device="meta",
-                force_quick_gelu=bool(config.get("quick_gelu")),
+                force_quick_gelu=quick_gelu,
                 pretrained_image=False,
                 pretrained_text=False,
             )
@@ -277,8 +278,8 @@ def _clip(name: str, found: Found, checksum: str, placement: Placement, *, text:
     picture, model.visual = _Picture(model.visual, prepare), nn.Identity()  # not kept twice where it is converted
     reader = _Text(name, architecture, model) if text else None
     del model
-    # The same weights under another architecture or preparation give other numbers.
-    engine = make_engine(picture, placement, f"{checksum} {architecture} {prepare}")
+    # The same weights under another architecture, activation or preparation give other numbers.
+    engine = make_engine(picture, placement, f"{checksum} {architecture} {prepare}{' QuickGELU' * quick_gelu}")
     return _embedder(name, checksum, Runner(engine, placement, name=name), prepare, reader)
 
 
