@@ -34,7 +34,13 @@ _UNREADABLE = (OSError, ValueError, KeyError, pa.ArrowException)
 _COSINE_LIMIT = 1.01
 """Halves are exact to a thousandth: beyond this, a vector is not of unit length."""
 
-_PICTURES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+_PICTURES = frozenset(
+    {
+        *(".avif", ".bmp", ".dng", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpeg"),
+        *(".jpg", ".jxl", ".png", ".ppm", ".tga", ".tif", ".tiff", ".webp"),
+    }
+)
+"""What the name of a picture ends in, whether it could be read or not: nobody looks for such a text."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from typing import Literal
 import cv2
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 from tiny_clip import NAME, make_tiny_clip
 
-from clipstream.errors import FeatureUnavailableError
 from clipstream.models.embedding import IMAGENET, load_embedder
 from clipstream.models.pose import load_pose
 from clipstream.models.runtime import Placement, choose_placement
@@ -108,8 +108,31 @@ def test_the_same_weights_in_another_architecture_are_converted_anew(cache: Path
     np.testing.assert_allclose(quick(pictures), load_embedder(f"tiny-quick:{path}")(pictures), atol=1e-4)
 
 
-def test_a_cache_that_cannot_be_written_is_said(cache: Path, tmp_path: Path) -> None:
+def test_the_same_weights_with_the_activation_of_their_tag_are_converted_anew(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from open_clip import pretrained
+
     path, _ = make_tiny_clip(tmp_path)
-    cache.parent.write_bytes(b"a file where the folder should be")
-    with pytest.raises(FeatureUnavailableError, match=r"cannot be written .* name another folder in CLIPSTREAM_CACHE"):
-        load_embedder(f"{NAME}:{path}", CONVERTED)
+    (tmp_path / "home.pt").write_bytes(path.read_bytes())
+    monkeypatch.setitem(pretrained._PRETRAINED, NAME, {"home": {"quick_gelu": True}})
+    for file in (path, tmp_path / "home.pt"):
+        pictures = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+        ours, theirs = (load_embedder(f"{NAME}:{file}", placement)(pictures) for placement in (CONVERTED, Placement()))
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+def test_a_cache_that_cannot_be_written_is_said_once_and_costs_no_feature(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, _ = make_tiny_clip(tmp_path)
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    kept = load_embedder(f"{NAME}:{path}", CONVERTED)(pictures)
+    monkeypatch.setenv("CLIPSTREAM_CACHE", str(tmp_path / "other"))
+    (tmp_path / "other").write_bytes(b"a file where the folder should be")
+    with capture_logs() as logs:
+        np.testing.assert_allclose(load_embedder(f"{NAME}:{path}", CONVERTED)(pictures), kept, atol=1e-6)
+        load_embedder(IMAGENET, CONVERTED)
+    (told,) = [one for one in logs if one["event"] == "converted_model_not_kept"]
+    assert told["folder"] == str(tmp_path / "other" / "openvino")
+    assert "name another folder in CLIPSTREAM_CACHE" in told["next"]

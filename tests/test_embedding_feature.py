@@ -128,7 +128,8 @@ def test_a_slice_without_a_picture_has_no_numbers_and_the_next_is_compared_with_
     assert np.isnan(gap.follow(1, b"")).all()
     remembered(plain, [one])
     assert gap.follow(2, packed(other)) == plain.follow(2, packed(other))
-    assert all(signal.lasting for signal in create(IMAGENET).signals)
+    change, novelty = create(IMAGENET).signals
+    assert (change.lasting, novelty.held) == (True, True)
 
 
 def test_resumed_anywhere_the_numbers_are_those_of_an_uninterrupted_run(rows: list[Row]) -> None:

@@ -78,6 +78,64 @@ def test_weights_in_the_folder_are_found_by_model_and_tag(tmp_path: Path, monkey
     assert load_embedder(f"{NAME}:home").reads_text
 
 
+def test_a_path_is_one_however_it_is_spelt(
+    embedder: Embedder, clip: tuple[Path, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(clip[0].parent)
+    for spelling in (clip[0].name, f"./{clip[0].name}", f"../{clip[0].parent.name}/{clip[0].name}"):
+        assert load_embedder(f"{NAME}:{spelling}") is embedder
+
+
+def test_a_link_to_weights_keeps_the_name_that_says_how_they_are_read(clip: tuple[Path, Any], tmp_path: Path) -> None:
+    (tmp_path / "blob").write_bytes(clip[0].read_bytes())
+    (tmp_path / "linked.pt").symlink_to(tmp_path / "blob")
+    assert load_embedder(f"{NAME}:{tmp_path / 'linked.pt'}").name == f"{NAME}:{tmp_path / 'linked.pt'}"
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        ("clip.pt", "clip.pt: there is no such file of weights; check the path"),
+        ("clip.ckpt", "clip.ckpt: there is no such file of weights; check the path"),
+        ("/x/noext", "/x/noext: there is no such file of weights; check the path"),
+        ("there.ckpt", "there.ckpt: its name does not say what it is; files of weights end in .pt, .pth, .safetensors"),
+    ],
+)
+def test_a_path_that_leads_to_no_weights_is_answered_as_a_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights: str, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there.ckpt").write_bytes(b"whatever")
+    with pytest.raises(FeatureUnavailableError) as told:
+        load_embedder(f"ViT-B-32:{weights}")
+    assert str(told.value).startswith(said)
+
+
+@pytest.mark.parametrize("file", ["tiny-tagged--home.pt", "home.pt"])
+def test_a_file_that_is_named_after_its_tag_gets_the_activation_that_its_weights_were_trained_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    from open_clip import pretrained
+
+    path, _ = make_tiny_clip(tmp_path, name="tiny-tagged")
+    make_tiny_clip(tmp_path, name="tiny-tagged-quickgelu", quick_gelu=True)
+    unlabelled = load_embedder(f"tiny-tagged:{path}")(noise(2))
+    (tmp_path / file).write_bytes(path.read_bytes())
+    monkeypatch.setitem(pretrained._PRETRAINED, "tiny-tagged", {"home": {"quick_gelu": True}})
+    labelled = load_embedder(f"tiny-tagged:{tmp_path / file}")(noise(2))
+    assert not np.allclose(labelled, unlabelled, atol=1e-4)
+    np.testing.assert_array_equal(labelled, load_embedder(f"tiny-tagged-quickgelu:{path}")(noise(2)))
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")
+def test_an_archive_of_code_as_openai_publishes_them_is_answered_with_where_the_same_is_had_as_numbers(
+    tmp_path: Path,
+) -> None:
+    torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), tmp_path / "archive.pt")
+    with pytest.raises(FeatureUnavailableError, match=r"TorchScript archive, .* 'clipstream weights fetch ViT-B-32:o"):
+        load_embedder(f"ViT-B-32:{tmp_path / 'archive.pt'}")
+
+
 def test_vectors_are_of_length_one_and_each_picture_has_its_own(embedder: Embedder) -> None:
     vectors = embedder(noise(11))
     assert vectors.dtype == np.float32
@@ -142,6 +200,15 @@ def test_without_clip_the_imagenet_network_is_used_and_says_so(
         chosen.texts(["a goal"])
     with pytest.raises(FeatureUnavailableError, match="not on this machine"):
         load_embedder(CLIP)
+
+
+def test_where_clip_is_damaged_it_is_said_instead_of_doing_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLIPSTREAM_WEIGHTS", str(tmp_path))
+    (tmp_path / "ViT-B-32--laion2b_s34b_b79k.safetensors").write_bytes(b"its beginning")
+    with pytest.raises(FeatureUnavailableError, match="is not ViT-B-32:laion2b_s34b_b79k, or is damaged"):
+        load_embedder("auto")
 
 
 def test_the_imagenet_network_tells_pictures_apart_and_knows_one_again(imagenet: Embedder) -> None:

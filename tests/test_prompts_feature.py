@@ -153,6 +153,15 @@ def test_a_moment_of_either_prompt_is_found_and_the_heavier_one_is_better(model:
     assert [one.reasons[0].label for one in found] == ['likeness to "crowd cheering"', 'likeness to "a goal is scored"']
 
 
+def test_at_a_low_rate_a_moment_does_not_begin_before_it_was_seen(model: str) -> None:
+    bare = {"smoothing": "none", "context_before_s": 0, "context_after_s": 0}
+    settings = asking(model, features=("prompts",), prompt=(("a goal", 1.0),), avoid=(), top=5, **bare)
+    numbers = likely(slice(32, 40), 0.6)
+    numbers[np.arange(len(numbers)) % 4 > 0] = np.nan
+    (found,) = highlights(settings, select_features(settings).infos, rows_of([numbers]))
+    assert (found.start_ms, found.end_ms) == (500 * 32, 500 * 40)
+
+
 def test_one_of_four_prompts_is_enough(model: str) -> None:
     settings = asking(model, features=("prompts",), prompt=tuple((text, 1.0) for text in "abcd"), avoid=(), top=5)
     rows = rows_of([likely(slice(30, 36), 0.6), *(likely(slice(0, 0), 0) for _ in "bcd")])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clipstream.detect.scores import best_half_means, score_rows, smoothed, usual_levels
+from clipstream.detect.scores import LASTING_ROWS, best_half_means, score_rows, smoothed, spread_lasting, usual_levels
 from clipstream.features.base import FeatureInfo, Signal
 
 
@@ -16,11 +16,36 @@ def feature(name: str, weight: float, *signal_weights: float, min_spread: float 
     return FeatureInfo(name, weight, signals)
 
 
+NAN = float("nan")
 MOTION, SOUND = feature("motion", 0.4, 1.0), feature("sound", 0.2, 1.0)
 
 
 def table(*columns: list[float]) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     return np.array(columns, np.float32).T
+
+
+def spread(column: list[float], **kind: bool) -> list[float]:
+    feature = FeatureInfo("looked", 1.0, (Signal("looked", "looked", "", 1.0, 0.1, **kind),))
+    return [float(number) for number in spread_lasting(table(column), [feature])[:, 0]]
+
+
+def test_a_change_is_of_the_rows_before_it_and_a_level_of_those_after() -> None:
+    looks = [NAN, 1.0, NAN, NAN, 4.0, NAN, NAN]
+    np.testing.assert_equal(spread(looks, lasting=True), [1.0, 1.0, 4.0, 4.0, 4.0, NAN, NAN])
+    np.testing.assert_equal(spread(looks, held=True), [NAN, 1.0, 1.0, 1.0, 4.0, 4.0, 4.0])
+    np.testing.assert_equal(spread(looks), looks)
+
+
+def test_behind_the_last_look_a_level_is_held_for_as_long_as_between_the_last_two() -> None:
+    np.testing.assert_equal(spread([1.0, NAN, 3.0, NAN, NAN], held=True), [1.0, 1.0, 3.0, 3.0, NAN])
+    np.testing.assert_equal(spread([NAN, 1.0, NAN], held=True), [NAN, 1.0, NAN])
+    np.testing.assert_equal(spread([NAN, NAN], held=True), [NAN, NAN])
+
+
+@pytest.mark.parametrize("kind", ["lasting", "held"])
+def test_a_silence_of_more_than_half_a_minute_is_no_measurement(kind: str) -> None:
+    looks = [1.0, *[NAN] * (LASTING_ROWS + 3), 2.0]
+    assert sum(np.isnan(spread(looks, **{kind: True}))) == 4
 
 
 def test_usual_is_the_median_and_the_scaled_median_deviation() -> None:

@@ -189,8 +189,9 @@ def test_a_query_is_a_picture_if_it_names_one(tmp_path: Path) -> None:
     assert set(picture.ravel()) == {7}
     assert query_picture("a goal is scored. then, cheering") is None
     assert query_picture("x" * 5000) is None
-    with pytest.raises(InputNotFoundError, match="there is no such picture"):
-        query_picture("gaol.png")
+    for name in ("gaol.png", "IMG_1.HEIC", "photos/goal.avif"):
+        with pytest.raises(InputNotFoundError, match=f"{name}: there is no such picture"):
+            query_picture(name)
     with pytest.raises(UnreadableMediaError, match="is no picture that can be read"):
         query_picture(str(tmp_path / "notes.txt"))
 
@@ -293,6 +294,31 @@ def test_other_weights_of_the_same_name_are_an_error(footage: Footage, clip: Emb
     told = fails(["search", str(out), "a goal"], 1, capsys)
     assert "was made with other weights" in told
     assert f"begins 0123456789ab, that of those here {clip.checksum[:12]}" in told
+
+
+def test_weights_are_the_same_however_their_file_was_named(
+    clip: Embedder, footage: Footage, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = Prompts(clip, ["a goal"]).vectors[0]
+    architecture, _, path = clip.name.partition(":")
+    out = footage(wanted)
+    for name, spelling in (("as-typed", f"{architecture}:{Path(path).name}"), ("moved", f"{architecture}:/gone/it.pt")):
+        write_vectors(out / name, unit(wanted)[None], model=spelling, checksum=clip.checksum)
+    monkeypatch.chdir(out)
+    assert main(["search", str(out), "a goal", "--json"]) == 0
+    told = document(capsys)
+    assert (told["streams"], told["model"], told["passed_over"]) == (4, clip.name, [])
+
+
+def test_other_weights_under_the_same_name_are_noted_as_such(clip: Embedder, footage: Footage, capsys: Capture) -> None:
+    out = footage(Prompts(clip, ["a goal"]).vectors[0])
+    write_vectors(out / "earlier", noise(3, clip.dimensions), model=clip.name, checksum="0123456789abcdef")
+    write_vectors(out / "larger", noise(3, clip.dimensions), model="ViT-L-14:openai")
+    assert main(["search", str(out), "a goal", "--json"]) == 0
+    assert [one["why"] for one in document(capsys)["passed_over"]] == [
+        f"of other weights of {clip.name}",
+        "of another model: ViT-L-14:openai",
+    ]
 
 
 def test_weights_that_are_gone_are_an_error(footage: Footage, clip: Embedder, capsys: Capture) -> None:

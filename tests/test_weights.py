@@ -21,6 +21,7 @@ from clipstream.models.weights import (
     find_weights,
     published,
     sha256_of,
+    verify,
     weights_folder,
 )
 
@@ -176,11 +177,20 @@ def test_a_folder_that_cannot_be_read_is_said_where_it_was_named(folder: Path, m
         ("ViT-B-32:laion2b_s34b_b79k", "run 'clipstream weights fetch ViT-B-32:laion2b_s34b_b79k', or put them into"),
         ("nonsense", "there are no weights nonsense: by name there are .* such as .*; others are found in"),
         ("/nowhere/own.pt", "/nowhere/own.pt: there is no such file of weights; check the path"),
+        ("/nowhere/own", "/nowhere/own: there is no such file of weights; check the path"),
+        ("own.pt", "own.pt: there is no such file of weights; check the path"),
+        ("clip.ckpt", "clip.ckpt: there is no such file of weights; check the path"),
     ],
 )
 def test_what_is_missing_is_said_with_how_to_get_it(folder: Path, name: str, said: str) -> None:
     with pytest.raises(FeatureUnavailableError, match=said):
         find_weights(name)
+
+
+def test_a_file_that_does_not_say_what_it_is_is_answered_with_the_suffixes_that_do(folder: Path) -> None:
+    (folder / "clip.ckpt").write_bytes(b"whatever")
+    with pytest.raises(FeatureUnavailableError, match=r"clip.ckpt: .* end in .pt, .pth, .safetensors, .*: rename it"):
+        find_weights(str(folder / "clip.ckpt"))
 
 
 def test_a_pose_model_that_nobody_knows_is_answered_with_pose_models_alone(folder: Path) -> None:
@@ -217,14 +227,33 @@ def test_without_the_variable_weights_lie_in_the_cache(tmp_path: Path, monkeypat
 
 
 @pytest.mark.parametrize(("path", "sha256"), [("/file", DIGEST), ("/hub", None), ("/hub", DIGEST)])
-def test_what_is_fetched_is_verified_and_lies_in_the_folder_alone(
+def test_what_is_fetched_is_verified_and_lies_in_the_folder_with_its_checksum_alone(
     served: tuple[Server, str], folder: Path, known: Weights, path: str, sha256: str | None
 ) -> None:
     seen: list[tuple[int, int | None]] = []
     found = fetch_weights(entry(served[1] + path, sha256), lambda done, total: seen.append((done, total)))
     assert found.path.read_bytes() == CONTENT
-    assert list(folder.iterdir()) == [folder / "numbers.pt"]
+    assert sorted(folder.iterdir()) == [folder / "numbers.pt", folder / "numbers.pt.sha256"]
+    assert (folder / "numbers.pt.sha256").read_text() == f"{DIGEST}  numbers.pt\n"
     assert seen[-1] == (len(CONTENT), len(CONTENT))
+
+
+def test_what_was_fetched_and_is_damaged_since_is_refused_by_the_checksum_kept_beside_it(
+    served: tuple[Server, str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = Weights("own:numbers", "testing", "own--numbers.pt", f"{served[1]}/hub", "none")
+    found = fetch_weights(weights)
+    assert (found.sha256, verify(found)) == (DIGEST, True)
+    found.path.write_bytes(CONTENT[:100])
+    with pytest.raises(FeatureUnavailableError, match="is not own:numbers, or is damaged: its SHA-256 begins"):
+        find_weights("own:numbers")
+    assert fetch_weights(weights).path.read_bytes() == CONTENT, "and is replaced"
+
+
+def test_without_a_checksum_to_compare_with_a_file_is_taken_as_it_is(folder: Path) -> None:
+    (folder / "mine.pt").write_bytes(b"whatever")
+    (folder / "mine.pt.sha256").write_bytes(b"\xff no checksum")
+    assert not verify(find_weights("mine"))
 
 
 def test_what_is_there_is_not_fetched_again(folder: Path, known: Weights) -> None:

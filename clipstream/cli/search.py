@@ -38,21 +38,20 @@ def search_folder(folder: Path, query: str, top: int, presentation: Presentation
     picture = query_picture(query)
     found = find_saved(folder)
     chosen = _chosen(found.saved, by_text=picture is None)
-    others = [(one.path, f"of another model: {one.model}") for one in found.saved if one not in chosen]
-    compared = score(chosen, _vector(chosen[0], query, picture))
+    model = _model_of(chosen)
+    others = [(one.path, _unlike(one, chosen)) for one in found.saved if one not in chosen]
+    compared = score(chosen, _vector(model, query, picture))
     passed_over = (*found.unreadable, *compared.unreadable, *others)
     damaged = {path for path, _ in compared.unreadable}
     chosen = [one for one in chosen if one.path not in damaged]
     ranked = moments(compared.scores, top)
     if presentation.as_json:
-        print_document(_document(query, picture is not None, chosen, ranked, passed_over))
+        print_document(_document(query, chosen, ranked, passed_over, is_picture=picture is not None, model=model))
         return 0
     console = output_console()
     console.print(_table(ranked) if ranked else Text("There is nothing to find: the embeddings are of no frames."))
     frames = sum(one.frames for one in chosen)
-    console.print(
-        Text(f"  searched: {frames} frames of {_streams(len(chosen))}, model {chosen[0].model}"), soft_wrap=True
-    )
+    console.print(Text(f"  searched: {frames} frames of {_streams(len(chosen))}, model {model}"), soft_wrap=True)
     for path, why in passed_over:
         console.print(Text(f"  note: {path} was passed over: {why}"), soft_wrap=True)
     return 0
@@ -70,22 +69,53 @@ def _chosen(saved: Sequence[SavedVectors], *, by_text: bool) -> list[SavedVector
         )
     frames: Counter[tuple[str, str]] = Counter()
     for one in able:
-        frames[one.model, one.checksum] += one.frames
-    (model, _), *_ = frames.most_common(1)
-    return [one for one in able if (one.model, one.checksum) == model]
+        frames[_weights(one)] += one.frames
+    (most, _), *_ = frames.most_common(1)
+    return [one for one in able if _weights(one) == most]
 
 
-def _vector(saved: SavedVectors, query: str, picture: NDArray[np.uint8] | None) -> NDArray[np.float32]:
+def _weights(saved: SavedVectors) -> tuple[str, str]:
+    """Return what makes vectors comparable: the architecture and the checksum, however the file was named."""
+    return saved.model.partition(":")[0], saved.checksum
+
+
+def _unlike(one: SavedVectors, chosen: Sequence[SavedVectors]) -> str:
+    known = {saved.model for saved in chosen}
+    return f"of other weights of {one.model}" if one.model in known else f"of another model: {one.model}"
+
+
+def _model_of(chosen: Sequence[SavedVectors]) -> str:
+    """Return the first of the names that these embeddings were made under by which their weights are still there.
+
+    Raises:
+        FeatureUnavailableError: There is none.
+    """
+    from clipstream.models.embedding import embedding_weights  # noqa: PLC0415 - loads torch
+    from clipstream.models.weights import sha256_of  # noqa: PLC0415 - loaded with it
+
+    problems = []
+    for model, saved in {one.model: one for one in chosen}.items():
+        try:
+            seen = sha256_of(embedding_weights(model)[1].path)
+        except FeatureUnavailableError as error:
+            problems.append(error)
+            continue
+        if seen == saved.checksum:
+            return model
+        problems.append(
+            FeatureUnavailableError(
+                f"{saved.path}: was made with other weights of {model}: their SHA-256 begins {saved.checksum[:12]}, "
+                f"that of those here {seen[:12]}; put those back, or run the footage again with --save embeddings."
+            )
+        )
+    raise problems[0]
+
+
+def _vector(model: str, query: str, picture: NDArray[np.uint8] | None) -> NDArray[np.float32]:
     from clipstream.models.embedding import load_embedder  # noqa: PLC0415 - loads torch
     from clipstream.models.prompts import Prompts  # noqa: PLC0415 - the same
 
-    embedder = load_embedder(saved.model)
-    if embedder.checksum != saved.checksum:
-        raise FeatureUnavailableError(
-            f"{saved.path}: was made with other weights of {saved.model}: their SHA-256 begins {saved.checksum[:12]}, "
-            f"that of those here {embedder.checksum[:12]}; put those back, or run the footage again with --save "
-            "embeddings."
-        )
+    embedder = load_embedder(model)
     vector: NDArray[np.float32] = (Prompts(embedder, [query]).vectors if picture is None else embedder(picture))[0]
     return vector
 
@@ -109,16 +139,18 @@ def _table(ranked: Sequence[Moment]) -> Table:
 
 def _document(
     query: str,
-    is_picture: bool,
     chosen: Sequence[SavedVectors],
     ranked: Sequence[Moment],
     passed_over: Sequence[tuple[Path, str]],
+    *,
+    is_picture: bool,
+    model: str,
 ) -> dict[str, Any]:
     return {
         "schema": SEARCH_SCHEMA,
         "query": query,
         "kind": "image" if is_picture else "text",
-        "model": chosen[0].model,
+        "model": model,
         "checksum": chosen[0].checksum,
         "streams": len(chosen),
         "frames": sum(one.frames for one in chosen),

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from rich import box
 from rich.console import Console
@@ -21,8 +23,10 @@ from clipstream.models.weights import (
     WEIGHTS_VARIABLE,
     Found,
     Weights,
-    find_weights,
+    kept_sha256,
+    locate_weights,
     sha256_of,
+    verify,
     weights_folder,
 )
 
@@ -35,23 +39,27 @@ WEIGHTS_SCHEMA = "clipstream/weights/1"
 def list_weights(presentation: Presentation) -> int:
     """Say of all weights in the catalogue, and of others in the folder of weights, where they are; return 0.
 
+    What is not what it should be is said, and of what is not there, where it would be downloaded and how large it is.
     Asks no network and loads no model.
     """
     entries = [_entry(weights) for weights in CATALOGUE]
     known = {weights.file for weights in CATALOGUE}
     folder = weights_folder()
-    others = sorted(path for path in folder.glob("*") if path.suffix in SUFFIXES and path.name not in known)
+    files = sorted(path for path in folder.glob("*") if path.suffix in SUFFIXES and path.name not in known)
+    others = [_other(path) for path in files]
     if presentation.as_json:
-        others_too = [{"path": str(path), "size_bytes": path.stat().st_size} for path in others]
-        print_document({"schema": WEIGHTS_SCHEMA, "folder": str(folder), "weights": entries, "others": others_too})
+        print_document({"schema": WEIGHTS_SCHEMA, "folder": str(folder), "weights": entries, "others": others})
         return 0
     console = output_console()
     console.print(_table(entries))
     for entry in entries:
         if entry["problem"]:
             console.print(Text(f"  note: {entry['problem']}"), soft_wrap=True)
-    for path in others:
-        console.print(Text(f"  also there: {path}"), soft_wrap=True)
+    for other in others:
+        state = " ✓" if other["verified"] else ", damaged" if other["problem"] else ""
+        console.print(Text(f"  also there: {other['path']}{state}"), soft_wrap=True)
+        if other["problem"]:
+            console.print(Text(f"  note: {other['problem']}"), soft_wrap=True)
     console.print(Text(f"  folder of weights: {folder} (name another in {WEIGHTS_VARIABLE})"), soft_wrap=True)
     return 0
 
@@ -95,23 +103,37 @@ def _fetch(weights: Weights, *, quiet: bool) -> Found:
 
 
 def _entry(weights: Weights) -> dict[str, Any]:
-    found, problem = None, None
+    found = sha256 = problem = None
+    verified = False
     try:
-        found = find_weights(weights.name)
+        found = locate_weights(weights.name)
+        sha256 = sha256_of(found.path)
+        verified = verify(found)
     except FeatureUnavailableError as error:
         problem = str(error)
+    usable = found if problem is None else None
     return {
         "name": weights.name,
         "purpose": weights.purpose,
         "licence": weights.licence,
-        "found": str(found.path) if found else None,
-        "where": found.where if found else None,
+        "found": str(usable.path) if usable else None,
+        "where": usable.where if usable else None,
+        "damaged": bool(sha256 and problem),
         "problem": problem,
         "url": weights.url,
-        "size_bytes": found.path.stat().st_size if found else weights.size_bytes,
-        "sha256": sha256_of(found.path) if found else weights.sha256,
-        "verified": bool(found and weights.sha256),
+        "size_bytes": found.path.stat().st_size if found and sha256 else weights.size_bytes,
+        "sha256": sha256 or weights.sha256,
+        "verified": verified,
     }
+
+
+def _other(path: Path) -> dict[str, Any]:
+    verified, problem = False, None
+    try:
+        verified = verify(Found(path.stem.replace("--", ":"), path, "folder of weights", kept_sha256(path)))
+    except FeatureUnavailableError as error:
+        problem = str(error)
+    return {"path": str(path), "size_bytes": path.stat().st_size, "verified": verified, "problem": problem}
 
 
 def _table(entries: Sequence[dict[str, Any]]) -> Table:
@@ -124,6 +146,11 @@ def _table(entries: Sequence[dict[str, Any]]) -> Table:
     for entry in entries:
         size = f"{entry['size_bytes'] / 1e6:.1f} MB" if entry["size_bytes"] else "–"
         checksum = f"{entry['sha256'][:12]}…{' ✓' if entry['verified'] else ''}" if entry["sha256"] else "–"
-        cells = (entry["name"], entry["purpose"], entry["where"] or "not there", size, checksum, entry["licence"])
+        cells = (entry["name"], entry["purpose"], entry["where"] or _absent(entry), size, checksum, entry["licence"])
         table.add_row(*(Text(str(cell)) for cell in cells))
     return table
+
+
+def _absent(entry: dict[str, Any]) -> str:
+    state = "damaged" if entry["damaged"] else "not there"
+    return f"{state}; to fetch from {urlsplit(entry['url']).hostname}" if entry["url"] else state

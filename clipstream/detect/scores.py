@@ -56,7 +56,7 @@ class Scores:
     """Scores of T slices.
 
     Attributes:
-        values: (T, S) float32, the signals, those that last spread over the slices they are of.
+        values: (T, S) float32, the signals, those that last or are held spread over the slices they are of.
         deviations: (T, S) float64, robust standard deviations above usual, NaN where missing.
         features: (T, F) float64, each feature's signals weighted together, compressed, NaN where missing.
         parts: (T, F) float64, what each feature adds to the fused score, 0 where missing.
@@ -94,21 +94,27 @@ def usual_levels(values: NDArray[np.float32], features: Sequence[FeatureInfo]) -
 
 
 def spread_lasting(values: NDArray[np.float32], features: Sequence[FeatureInfo]) -> NDArray[np.float32]:
-    """Return `values` (T, S) with each number of a lasting signal given to the rows without one before it.
+    """Return `values` (T, S) with the rows that have no number of a lasting or held signal filled.
 
-    Only over `LASTING_ROWS`: a longer silence is no measurement.
+    A change that lasts is given to the rows before it, a level that is held to those after it; behind the last, for as
+    long as the one before was held. Only over `LASTING_ROWS`: a longer silence is no measurement.
     """
     spread = values
     signals = [signal for feature in features for signal in feature.signals]
-    for column in (number for number, signal in enumerate(signals) if signal.lasting):
+    for column in (number for number, signal in enumerate(signals) if signal.lasting or signal.held):
         present = np.flatnonzero(~np.isnan(values[:, column]))
         if len(present) in {0, len(values)}:
             continue
-        rows = np.arange(present[-1] + 1)
-        following = present[np.searchsorted(present, rows)]
+        if signals[column].held:
+            held_rows = int(np.diff(present[-2:]).sum()) or 1
+            rows = np.arange(present[0], min(present[-1] + held_rows, len(values)))
+            given = present[np.searchsorted(present, rows, side="right") - 1]
+        else:
+            rows = np.arange(present[-1] + 1)
+            given = present[np.searchsorted(present, rows)]
         spread = spread.copy() if spread is values else spread
-        near = following - rows < LASTING_ROWS
-        spread[rows[near], column] = values[following[near], column]
+        near = np.abs(given - rows) < LASTING_ROWS
+        spread[rows[near], column] = values[given[near], column]
     return spread
 
 

@@ -44,6 +44,8 @@ class Signal:
             `--scan`, the difference of two keyframes is of all the time between them.
         boundary: The number is no level but a time: where, in seconds after the slice's start, the picture cuts to
             another shot (NaN where it does not). Context around a highlight does not reach across it.
+        held: The number is a level that is looked at now and then: the slices after it, which have none, have it until
+            the next look. Never those before it: what it is of had not been seen there.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Signal:
     min_spread: float
     lasting: bool = False
     boundary: bool = False
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)

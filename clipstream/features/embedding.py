@@ -34,9 +34,9 @@ class _Embedding:
     weight = 0.05  # more lets a new sight outdo action: at 0.1 a whip pan beats the baskets of a real clip
     saves = "embeddings"
     signals: tuple[Signal, ...] = (
-        # Lasting: at low rates and with --scan, slices lie between, of whose pictures they are too.
+        # At low rates and with --scan, slices lie between the pictures: a change is of those before, a level holds.
         Signal("embedding_change", "change of what is seen", "", weight=0.3, min_spread=0.05, lasting=True),
-        Signal("embedding_novelty", "novelty of what is seen", "", weight=0.7, min_spread=0.1, lasting=True),
+        Signal("embedding_novelty", "novelty of what is seen", "", weight=0.7, min_spread=0.1, held=True),
     )
 
     def __init__(self, vectors: Vectors, *, keep: bool) -> None:

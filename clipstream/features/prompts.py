@@ -68,4 +68,4 @@ def _signals(settings: Settings) -> Iterator[Signal]:
     for kind, sign, asked in (("prompt", 1, settings.prompt), ("avoid", -1, settings.avoid)):
         for number, (text, weight) in enumerate(asked, start=1):
             label = f'likeness to "{text.strip()}"'
-            yield Signal(f"{kind}_{number}", label, "", sign * weight, _NOTICEABLE, lasting=True)
+            yield Signal(f"{kind}_{number}", label, "", sign * weight, _NOTICEABLE, held=True)

@@ -5,16 +5,17 @@ import shutil
 import tempfile
 import warnings
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from threading import local
 from typing import Any
 
 import numpy as np
+import structlog
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from clipstream.errors import FeatureUnavailableError
 from clipstream.memory import give_back_memory
 from clipstream.models.runtime import Placement
 from clipstream.models.weights import CACHE_VARIABLE, cache_folder
@@ -29,6 +30,8 @@ _CHECKSUM = "sha256"
 
 _TRACED_PX = 64
 """Side of the picture a network is followed with where it takes any size; what comes out is free of it."""
+
+_log = structlog.get_logger()
 
 
 class Compiled:
@@ -66,17 +69,15 @@ class Converted(Compiled):
     """A network of torch as OpenVINO runs it: any number of pictures at a time.
 
     The network is converted once and kept in the cache folder by its identity and the versions of both libraries; the
-    file appears whole or not at all, and one that has changed since is made again. Converting goes through the frontend
-    itself: `convert_model` of OpenVINO would report its use to its makers.
+    file appears whole or not at all, and one that has changed since is made again. Where that folder cannot be written,
+    the network is converted at each start, and a warning says so once. Converting goes through the frontend itself:
+    `convert_model` of OpenVINO would report its use to its makers.
 
     Args:
         network: As for `make_engine`; it is left without its weights. Its attribute `size_px`, if it has one, is the
             only side it takes.
         placement: Precision and number of workers count.
         identity: As for `Runner`.
-
-    Raises:
-        FeatureUnavailableError: The cache folder cannot be written.
     """
 
     def __init__(self, network: nn.Module, placement: Placement, identity: str) -> None:
@@ -106,11 +107,15 @@ def _converted(network: nn.Module, identity: str) -> Any:
             with suppress(FileExistsError):  # another process was quicker with the same
                 _rename(Path(made, "model"), folder)
     except (OSError, RuntimeError) as error:
-        seen = str(error).splitlines()[0][:120]
-        raise FeatureUnavailableError(
-            f"{folder}: cannot be written ({seen}); allow writing there, or name another folder in {CACHE_VARIABLE}."
-        ) from error
+        _warn_not_kept(folder.parent, getattr(error, "strerror", None) or str(error).splitlines()[0][:120])
+        return model
     return core.read_model(folder / "model.xml")
+
+
+@cache  # once: the next model fares no better
+def _warn_not_kept(folder: Path, error: str) -> None:
+    next_step = f"converting at each start; allow writing there, or name another folder in {CACHE_VARIABLE}"
+    _log.warning("converted_model_not_kept", folder=str(folder), error=error, next=next_step)
 
 
 def _checksum(folder: Path) -> str:

@@ -17,6 +17,7 @@ from clipstream.models.weights import (
     Weights,
     find_weights,
     published,
+    sha256_file,
     weights_folder,
 )
 
@@ -72,7 +73,7 @@ def fetch_weights(weights: Weights, progress: Progress = lambda _done, _all: Non
     """Download weights into the folder of weights unless they are on this machine already, and return where they are.
 
     The file appears under its name only when its SHA-256 is the one in the catalogue, or, where that has none, the one
-    that the server publishes for it. A file there with another checksum is replaced.
+    that the server publishes for it, which is kept beside it. A file there with another checksum is replaced.
 
     Raises:
         FeatureUnavailableError: The network, the server or the disk fails, or what arrives is not what was published.
@@ -94,6 +95,7 @@ def fetch_weights(weights: Weights, progress: Progress = lambda _done, _all: Non
                 f"{expected[:12]}; nothing was kept, try again later."
             )
         with _writing(target):
+            sha256_file(target).write_text(f"{seen}  {target.name}\n", encoding="utf-8")
             part.replace(target)
     except (OSError, HTTPException) as error:  # URLError is an OSError, and so is a timeout
         raise FeatureUnavailableError(

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from clipstream.errors import FeatureUnavailableError, UsageError
 from clipstream.models.checkpoints import load_state, parameters_left_out, parameters_taken_over
 from clipstream.models.runtime import Placement, Runner, make_engine, shared
-from clipstream.models.weights import Found, find_weights, sha256_of
+from clipstream.models.weights import Found, find_weights, locate_weights, names_path, sha256_of
 
-__all__ = ["CLIP", "IMAGENET", "Embedder", "load_embedder"]
+__all__ = ["CLIP", "IMAGENET", "Embedder", "embedding_weights", "load_embedder"]
 
 CLIP = "ViT-B-32:laion2b_s34b_b79k"
 """The CLIP model that is used unless another is named."""
@@ -50,7 +50,8 @@ class Embedder:
     """Turns pictures into unit vectors, and text too if it can. Any thread may call it.
 
     Attributes:
-        name: What the vectors are of: `MODEL:TAG` of open_clip, `MODEL:PATH`, or `efficientnet-lite0`.
+        name: What the vectors are of: `MODEL:TAG` of open_clip, `MODEL:PATH` with the whole path, or
+            `efficientnet-lite0`.
         checksum: SHA-256 of its weights. Vectors are comparable only if both are the same.
         dimensions: Length of a vector.
         size_px: Side of the square it looks at. Pictures whose shorter side is that long are not scaled.
@@ -130,24 +131,41 @@ def load_embedder(model: str = "auto", placement: Placement | None = None, *, te
     """
     if model == "auto":
         try:
-            find_weights(CLIP)
+            locate_weights(CLIP)
         except FeatureUnavailableError:
             model = IMAGENET
         else:
-            model = CLIP
+            model = CLIP  # which is said to be damaged where it is: nobody would look for the reason elsewhere
     placement = placement or Placement()
-    _, colon, weights = model.partition(":")
-    if not colon and model != IMAGENET:
-        raise UsageError(f"{model!r}: an embedding model is {IMAGENET}, or MODEL:TAG or MODEL:PATH of open_clip.")
-    found = find_weights(weights if Path(weights).suffix else model)
+    name, found = embedding_weights(model)
     checksum = sha256_of(found.path)
 
     def build() -> Embedder:
-        if colon:
-            return _clip(model, found, checksum, placement, text=text)
-        return _imagenet(found, checksum, placement)
+        if name == IMAGENET:
+            return _imagenet(found, checksum, placement)
+        return _clip(name, found, checksum, placement, text=text)
 
-    return shared(("embedding", model, checksum, placement, text), build)
+    return shared(("embedding", name, checksum, placement, text), build)
+
+
+def embedding_weights(model: str) -> tuple[str, Found]:
+    """Return an embedding model's name, as of `Embedder`, and where its weights are. Loads nothing.
+
+    Args:
+        model: As for `load_embedder`, but `auto`.
+
+    Raises:
+        UsageError: It is no name of a model.
+        FeatureUnavailableError: The weights are missing, or not what their name says.
+    """
+    architecture, colon, weights = model.partition(":")
+    if not colon and model != IMAGENET:
+        raise UsageError(f"{model!r}: an embedding model is {IMAGENET}, or MODEL:TAG or MODEL:PATH of open_clip.")
+    if not names_path(weights):
+        return model, find_weights(model)
+    found = find_weights(weights)
+    # A link keeps its name, because the suffix says how the file is read.
+    return f"{architecture}:{found.path.parent.resolve() / found.path.name}", found
 
 
 class _Picture(nn.Module):
@@ -214,12 +232,15 @@ def _clip(name: str, found: Found, checksum: str, placement: Placement, *, text:
     import open_clip  # noqa: PLC0415 - only if it is asked for
 
     architecture, _, tag = name.partition(":")
+    if names_path(tag):  # a file that is named after its tag is prepared for as the tag says
+        tag = Path(tag).stem.removeprefix(f"{architecture}--")
     if architecture not in open_clip.list_models():
         raise UsageError(
             f"open_clip knows no model {architecture!r}; python -c 'import open_clip; "
             "print(open_clip.list_models())' lists them."
         )
     config = open_clip.get_pretrained_cfg(architecture, tag)
+    quick_gelu = bool(config.get("quick_gelu"))
     level = logging.root.level
     logging.root.setLevel(logging.ERROR)  # it tells the root logger every step
     try:
@@ -227,13 +248,18 @@ def _clip(name: str, found: Found, checksum: str, placement: Placement, *, text:
             model: Any = open_clip.create_model(
                 architecture,
                 device="meta",
-                force_quick_gelu=bool(config.get("quick_gelu")),
+                force_quick_gelu=quick_gelu,
                 pretrained_image=False,
                 pretrained_text=False,
             )
         with parameters_taken_over(model):
             open_clip.load_checkpoint(model, str(found.path), weights_only=True)
     except Exception as error:  # what a damaged or foreign file raises is for no list to foresee
+        if "TorchScript" in str(error):
+            raise FeatureUnavailableError(
+                f"{found.path}: is a TorchScript archive, as OpenAI publishes its models, and those are code; "
+                f"run 'clipstream weights fetch {architecture}:openai' for them as safetensors, or name another file."
+            ) from error
         raise FeatureUnavailableError(
             f"{found.path}: holds no weights of {architecture} that can be loaded without running code "
             f"({_line(error)}); get the file again, or name the model it is of."
@@ -252,8 +278,8 @@ def _clip(name: str, found: Found, checksum: str, placement: Placement, *, text:
     picture, model.visual = _Picture(model.visual, prepare), nn.Identity()  # not kept twice where it is converted
     reader = _Text(name, architecture, model) if text else None
     del model
-    # The same weights under another architecture or preparation give other numbers.
-    engine = make_engine(picture, placement, f"{checksum} {architecture} {prepare}")
+    # The same weights under another architecture, activation or preparation give other numbers.
+    engine = make_engine(picture, placement, f"{checksum} {architecture} {prepare}{' QuickGELU' * quick_gelu}")
     return _embedder(name, checksum, Runner(engine, placement, name=name), prepare, reader)
 
 

@@ -169,9 +169,6 @@ def make_engine(network: nn.Module, placement: Placement, identity: str) -> Engi
             without state between calls. It is the engine's from here on: moved, halved, or left without weights.
         placement: Where and how.
         identity: Names its weights and whatever else decides its numbers, for what is cached.
-
-    Raises:
-        FeatureUnavailableError: It has to be converted, and the cache folder cannot be written.
     """
     if not placement.converted:
         return _Torch(network, placement)

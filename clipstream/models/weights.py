@@ -24,8 +24,13 @@ __all__ = [
     "cache_folder",
     "catalogued",
     "find_weights",
+    "kept_sha256",
+    "locate_weights",
+    "names_path",
     "published",
+    "sha256_file",
     "sha256_of",
+    "verify",
     "weights_folder",
 ]
 
@@ -92,11 +97,13 @@ class Found:
         name: What was asked for.
         path: The file.
         where: Where it was found, in words: the path itself, a variable, a folder or a package with its version.
+        sha256: The checksum that it has to have: the catalogue's, or the one it was fetched with; `None` if not known.
     """
 
     name: str
     path: Path
     where: str
+    sha256: str | None = None
 
 
 CATALOGUE = (
@@ -130,6 +137,8 @@ CATALOGUE = (
         file="ViT-B-32--laion2b_s34b_b79k.safetensors",
         url="https://huggingface.co/laion/CLIP-ViT-B-32-laion2B-s34B-b79K/resolve/main/open_clip_model.safetensors",
         licence="MIT",
+        size_bytes=605_143_316,
+        sha256="ac4f8c4b88af6d963118cbf40ad93176d092abbedfcb752601ae1866352656e6",
     ),
 )
 """The weights that clipstream uses unless told otherwise. Any model and tag of open_clip can be had beside them."""
@@ -169,24 +178,76 @@ def published(name: str) -> Weights | None:
 def find_weights(name: str) -> Found:
     """Find weights by name or path: the path itself, the folder of weights, then a package that carries them.
 
-    A file of the catalogue has to have the checksum written there; one named by its path is taken as it is. A folder
-    that OpenVINO models are exported to stands for the `.xml` in it. Nothing is ever downloaded.
+    What has a separator of folders or a suffix is a path, but for a name with `.pt`, as ultralytics names its models.
+    A file of the catalogue has to have the checksum written there, a fetched one that which is kept beside it; one
+    named by its path is taken as it is. A folder that OpenVINO models are exported to stands for the `.xml` in it.
+    Nothing is ever downloaded.
 
     Raises:
         FeatureUnavailableError: There is no such file, or it is another than its name says, or it cannot be looked for.
     """
+    found = locate_weights(name)
+    verify(found)
+    return found
+
+
+def locate_weights(name: str) -> Found:
+    """Find weights as `find_weights` does, whatever their checksum.
+
+    Raises:
+        FeatureUnavailableError: There is no such file, or it cannot be looked for.
+    """
     path = Path(name).expanduser()
-    if path.name == name and path.suffix == ".pt" and not path.exists():  # as ultralytics has its models named
+    is_bare = path.name == name
+    if is_bare and path.suffix == ".pt" and not path.exists():
         name = path.stem
-    elif path.suffix in SUFFIXES or path.name.endswith(_OPENVINO):
+    elif not is_bare or path.suffix in SUFFIXES or name.endswith(_OPENVINO):
         return Found(name, _at(path), "path")
     weights = catalogued(name)
     found = _in_folder(name, weights) or (_in_package(weights) if weights else None)
-    if found is None:
-        raise FeatureUnavailableError(_missing(name, weights or published(name)))
-    if weights and weights.sha256:
-        _verify(found, weights.sha256)
-    return found
+    if found:
+        return found
+    weights = weights or published(name)
+    if path.suffix and not weights:
+        return Found(name, _at(path), "path")
+    raise FeatureUnavailableError(_missing(name, weights))
+
+
+def names_path(text: str) -> bool:
+    """Say whether a text names a file of weights by its path: it has a separator of folders, or a suffix."""
+    path = Path(text)
+    return path.name != text or bool(path.suffix)
+
+
+def verify(found: Found) -> bool:
+    """Return whether the checksum that a file has to have is known, and it has it.
+
+    Raises:
+        FeatureUnavailableError: It has another, or cannot be read.
+    """
+    if found.sha256 is None:
+        return False
+    if (seen := sha256_of(found.path)) != found.sha256:
+        raise FeatureUnavailableError(
+            f"{found.path}: is not {found.name}, or is damaged: its SHA-256 begins {seen[:12]} and should begin "
+            f"{found.sha256[:12]}; remove it and run 'clipstream weights fetch {found.name}', or name the file by its "
+            "path to have it as it is."
+        )
+    return True
+
+
+def sha256_file(path: Path) -> Path:
+    """Return where the checksum of a fetched file is kept: beside it, as `sha256sum` writes and checks it."""
+    return path.with_name(f"{path.name}.sha256")
+
+
+def kept_sha256(path: Path) -> str | None:
+    """Return the checksum that is kept beside a file, or `None` where there is none that can be read."""
+    try:
+        kept = sha256_file(path).read_text(encoding="utf-8")[:64]
+    except (OSError, UnicodeDecodeError):
+        return None
+    return kept if re.fullmatch("[0-9a-f]{64}", kept) else None
 
 
 def sha256_of(path: Path) -> str:
@@ -215,11 +276,17 @@ def _at(path: Path) -> Path:
             if len(models) == 1:
                 return models[0]
             raise FeatureUnavailableError(f"{path}: holds {len(models)} OpenVINO models (.xml); name one of them.")
-        if path.is_file():
-            return path
+        is_there = path.is_file()
     except OSError as error:
         raise FeatureUnavailableError(f"{path}: cannot be read ({error.strerror}); allow reading it.") from error
-    raise FeatureUnavailableError(f"{path}: there is no such file of weights; check the path.")
+    if not is_there:
+        raise FeatureUnavailableError(f"{path}: there is no such file of weights; check the path.")
+    if path.suffix not in SUFFIXES:
+        raise FeatureUnavailableError(
+            f"{path}: its name does not say what it is; files of weights end in {', '.join(SUFFIXES)}: rename it, or "
+            "name another."
+        )
+    return path
 
 
 def _in_folder(name: str, weights: Weights | None) -> Found | None:
@@ -235,7 +302,10 @@ def _in_folder(name: str, weights: Weights | None) -> Found | None:
             f"{folder}: cannot be read ({error.strerror}); allow reading it, or name another folder in "
             f"{WEIGHTS_VARIABLE}."
         ) from error
-    return Found(name, _at(path), WEIGHTS_VARIABLE if named else "folder of weights") if path else None
+    if path is None:
+        return None
+    expected = (weights and weights.sha256) or kept_sha256(path)
+    return Found(name, _at(path), WEIGHTS_VARIABLE if named else "folder of weights", expected)
 
 
 def _in_package(weights: Weights) -> Found | None:
@@ -245,7 +315,8 @@ def _in_package(weights: Weights) -> Found | None:
     for folder in spec.submodule_search_locations or ():
         path = Path(folder, package.path)
         if path.is_file():
-            return Found(weights.name, path, f"package {package.distribution} {_version(package.distribution)}".strip())
+            where = f"package {package.distribution} {_version(package.distribution)}".strip()
+            return Found(weights.name, path, where, weights.sha256)
     return None
 
 
@@ -254,15 +325,6 @@ def _version(distribution: str) -> str:
         return version(distribution)
     except PackageNotFoundError:
         return ""
-
-
-def _verify(found: Found, expected: str) -> None:
-    if (seen := sha256_of(found.path)) != expected:
-        raise FeatureUnavailableError(
-            f"{found.path}: is not {found.name}, or is damaged: its SHA-256 begins {seen[:12]} and should begin "
-            f"{expected[:12]}; remove it and run 'clipstream weights fetch {found.name}', or name the file by its path "
-            "to have it as it is."
-        )
 
 
 def _missing(name: str, weights: Weights | None) -> str:
