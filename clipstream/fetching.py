@@ -8,10 +8,10 @@ from pathlib import Path
 from threading import Event
 
 from clipstream.media.inputs import STATE_FOLDER, Input
-from clipstream.media.live.address import LiveAddress
+from clipstream.media.live.address import AddressCheck, LiveAddress
 from clipstream.media.live.connection import ConnectionOptions
 from clipstream.media.live.download import fetch
-from clipstream.media.live.web import AddressCheck, WebMedia
+from clipstream.media.live.web import WebMedia
 from clipstream.media.probe import fingerprint
 from clipstream.report.files import write_atomically
 from clipstream.report.records import from_json, to_json
@@ -66,7 +66,7 @@ class Downloads:
             with suppress(OSError):
                 if fingerprint(path) == note.fingerprint:
                     return Input(item.stream, path, str(item.address))
-        got = fetch(item.media, self._folder, item.stream, told=told, stop=stop, options=options, check=item.check)
+        got = fetch(item.media, self._folder, item.stream, told=told, stop=stop, options=options)
         # What is not whole is fetched again the next time.
         identity = "" if got.problem else item.media.identity
         with write_atomically(self._note_path(item.stream)) as temporary:

@@ -14,7 +14,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 import structlog
 
-from clipstream.errors import InputError, StoppedError, UsageError
+from clipstream.errors import InputError, OutputError, StoppedError, UsageError
 from clipstream.features.registry import Selection, select_features
 from clipstream.fetching import Downloads, WebInput
 from clipstream.job_folders import begin_job, clear_other_jobs, job_folder, only_run
@@ -183,7 +183,7 @@ class _Job:
                 if stop.is_set() or (known is not None and self._already_done(item, known)):
                     continue
                 tell = partial(self._watcher.fetching, item.stream) if isinstance(self._watcher, FetchWatcher) else None
-                options = ConnectionOptions(stall_s=self._settings.stall_s, redirects=item.check is None)
+                options = ConnectionOptions(stall_s=self._settings.stall_s, check=item.check)
                 try:
                     with only_run(self._state, [item.stream]):
                         fetched.append(self._downloads.get(item, tell or (lambda _: None), stop, options))
@@ -191,6 +191,8 @@ class _Job:
                     pass
                 except InputError as error:
                     self._report(self._outcome(item, "bad_input", str(error)))
+                except OutputError as error:
+                    self._report(self._outcome(item, "failed", str(error)))
         return fetched, stop.is_set()
 
     def _prepare_output(self) -> None:

@@ -14,7 +14,7 @@ from scenes import clip_digests, make_scene, run_program
 from clipstream.errors import InputError, StoppedError
 from clipstream.media.live import download
 from clipstream.media.live.address import LiveAddress
-from clipstream.media.live.connection import ConnectionProblem, Trouble
+from clipstream.media.live.connection import ConnectionOptions, ConnectionProblem, Trouble
 from clipstream.media.live.download import Fetched, fetch
 from clipstream.media.live.web import WebMedia, find_media
 from clipstream.report.manifest import Manifest, read_manifest
@@ -114,7 +114,7 @@ def test_every_address_is_checked_before_it_is_asked(server: HttpServer, film: P
     inner = server.add_file("inner.mp4", film)
     asked: list[str] = []
     with pytest.raises(InputError, match="no"):
-        find_media(LiveAddress.parse(server.redirect("film.mp4", inner)), check=check)
+        find_media(LiveAddress.parse(server.redirect("film.mp4", inner)), ConnectionOptions(check=check))
     assert asked == [server.url_of("film.mp4"), inner]
     server.wait_until(lambda: server.answered)
     assert [one.path for one in server.answered] == ["film.mp4"]
@@ -129,14 +129,14 @@ def test_a_playlist_that_names_a_forbidden_address_is_refused(server: HttpServer
             raise InputError("no.")
 
     with pytest.raises(InputError, match="no"):
-        find_media(LiveAddress.parse(server.add_file("evil.m3u8", playlist)), check=check)
+        find_media(LiveAddress.parse(server.add_file("evil.m3u8", playlist)), ConnectionOptions(check=check))
     server.add_vod("film", film)
     master = tmp_path / "master.m3u8"
     master.write_text("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nfilm/index.m3u8\n"
                       "#EXT-X-STREAM-INF:BANDWIDTH=2\nevil.m3u8\n", "utf-8")  # fmt: skip
     url = server.add_file("master.m3u8", master)
     with pytest.raises(InputError, match="no"):
-        find_media(LiveAddress.parse(url), check=check)
+        find_media(LiveAddress.parse(url), ConnectionOptions(check=check))
     assert found(url).kind == "playlist"
 
 

@@ -188,3 +188,21 @@ def test_a_fingerprint_changes_with_the_file(tmp_path: Path) -> None:
     assert len(seen) == 4
     with pytest.raises(InputNotFoundError):
         fingerprint(tmp_path / "absent")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.mp4", "ffconcat version 1.0\nfile film.mp4\n"),
+        ("b.mp4", "#EXTM3U\n#EXT-X-TARGETDURATION:6\n#EXTINF:6,\nfilm.mp4\n#EXT-X-ENDLIST\n"),
+        ("c.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:6\n#EXTINF:6,\nfilm.mp4\n#EXT-X-ENDLIST\n"),
+        ("d.mp4", "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=-\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n"),
+        ("e.mpd", '<?xml version="1.0"?>\n<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static"></MPD>\n'),
+    ],
+)
+def test_a_list_of_other_files_is_no_media_file(name: str, text: str, tmp_path: Path) -> None:
+    make_clip(tmp_path / "film.mp4", Video(even_times(5, 10)))
+    path = tmp_path / name
+    path.write_text(text, "utf-8")
+    with pytest.raises(UnreadableMediaError, match="a list that names other files"):
+        open_media(path)

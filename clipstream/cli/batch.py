@@ -17,9 +17,9 @@ from clipstream.errors import ClipstreamError, InputError, UsageError
 from clipstream.fetching import WebInput
 from clipstream.job import Outcome, run_job
 from clipstream.log import configure_logging
-from clipstream.media.live.address import Credentials, LiveAddress, LiveInput, check_public, scrub
+from clipstream.media.live.address import AddressCheck, Credentials, LiveAddress, LiveInput, check_public, scrub
 from clipstream.media.live.connection import ConnectionOptions, LiveConnection
-from clipstream.media.live.web import AddressCheck, find_media
+from clipstream.media.live.web import find_media
 from clipstream.options import JOB_VARIABLE
 from clipstream.report.manifest import MANIFEST_NAME, read_manifest
 from clipstream.report.page import REPORT_NAME
@@ -128,10 +128,8 @@ class _Batch:
         if not settings.allow_private:
             check = check_public
             check(address)
-        options = ConnectionOptions(
-            udp=settings.rtsp_transport == "udp", stall_s=settings.stall_s, redirects=check is None
-        )
-        if address.scheme in {"http", "https"} and (media := find_media(address, options, check)) is not None:
+        options = ConnectionOptions(udp=settings.rtsp_transport == "udp", stall_s=settings.stall_s, check=check)
+        if address.scheme in {"http", "https"} and (media := find_media(address, options)) is not None:
             return WebInput(name, address, media, check)
         if settings.for_s is None:
             raise UsageError(
@@ -139,7 +137,7 @@ class _Batch:
             )
         LiveConnection(address, options).close()  # what is dead now is a bad job, and nothing to wait for
         self._status = replace(self._status, for_s=settings.for_s)
-        return LiveInput(name, address, redirects=check is None)
+        return LiveInput(name, address, check=check)
 
     def _conclude(self, outcome: Outcome, status: int) -> None:
         manifest = outcome.manifest

@@ -167,7 +167,7 @@ class Cameras:
             options=ConnectionOptions(
                 udp=settings.rtsp_transport == "udp",
                 stall_s=settings.stall_s,
-                redirects=self.inputs[stream].redirects,
+                check=self.inputs[stream].check,
             ),
             sink=recorder,
             # A clock that runs fast has taken stream time past the world's: never go back behind what is recorded.

@@ -21,6 +21,7 @@ from clipstream.errors import InputNotFoundError, NoUsableStreamError, Unreadabl
 from clipstream.media.orientation import Orientation
 
 __all__ = [
+    "PLAIN_FORMATS",
     "AudioInfo",
     "MediaInfo",
     "VideoInfo",
@@ -34,6 +35,14 @@ __all__ = [
     "stores_no_pts",
     "usable",
 ]
+
+_NAMING_OTHERS = {"concat", "dash", "hds", "hls", "lavfi", "rtp", "rtsp", "sap", "sdp", "vobsub"}
+PLAIN_FORMATS = ",".join(sorted(av.formats_available - _NAMING_OTHERS))
+"""Containers that hold what is in them. The others are lists of files and streams: one that was fetched from strangers
+would show them what lies beside it."""
+
+_LISTS = (b"ffconcat", b"#EXTM3U", b"v=0", b"<?xml", b"<MPD")
+"""How texts of those kinds begin."""
 
 _NO_PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 _PROBED_PACKETS = 200
@@ -146,7 +155,8 @@ def open_media(path: Path) -> av.container.InputContainer:
         raise UnreadableMediaError(f"{path}: no permission to read it; allow it and run again.")
     try:
         # A colon or a per cent sign in a name would otherwise be taken for a protocol or an image sequence.
-        container = av.open(f"file:{path}", mode="r", metadata_errors="replace", options={"pattern_type": "none"})
+        options = {"pattern_type": "none", "format_whitelist": PLAIN_FORMATS, "protocol_whitelist": "file"}
+        container = av.open(f"file:{path}", mode="r", metadata_errors="replace", options=options)
     except av.error.FFmpegError as error:
         raise UnreadableMediaError(f"{path}: {_why_not(path, error)}") from error
     if container.format.name == "tty":
@@ -277,6 +287,8 @@ def _why_not(path: Path, error: av.error.FFmpegError) -> str:
         return "no permission to read it; allow it and run again."
     with path.open("rb") as file:
         head = file.read(12)
+    if head.lstrip(b"\xef\xbb\xbf\r\n\t ").startswith(_LISTS):
+        return "a list that names other files or streams, where a media file is needed; name those themselves."
     if head[4:8] == b"ftyp":
         return "an MP4 or MOV file without its index (moov), as an interrupted recording leaves it; repair it first."
     return "not a media file that can be opened; check that it plays, or get it again."

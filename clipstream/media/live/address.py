@@ -4,15 +4,24 @@ import ipaddress
 import os
 import re
 import socket
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, quote, urlsplit
 
-from clipstream.errors import InputError, UsageError
+from clipstream.errors import InputError, InputNotFoundError, UsageError
 from clipstream.media.inputs import MEDIA_SUFFIXES, safe_name
 
-__all__ = ["Credentials", "LiveAddress", "LiveInput", "check_public", "is_live", "scrub", "stream_names"]
+__all__ = [
+    "AddressCheck",
+    "Credentials",
+    "LiveAddress",
+    "LiveInput",
+    "check_public",
+    "is_live",
+    "scrub",
+    "stream_names",
+]
 
 _SCHEMES = frozenset({"http", "https", "rtmp", "rtmps", "rtmpt", "rtp", "rtsp", "rtsps", "srt", "udp"})
 _PORTS = {"http": 80, "https": 443, "rtmp": 1935, "rtmps": 443, "rtmpt": 80, "rtsp": 554, "rtsps": 322}
@@ -145,6 +154,10 @@ class LiveAddress:
         return f"LiveAddress({str(self)!r})"
 
 
+AddressCheck = Callable[[LiveAddress], None]
+"""Raises InputError for an address that must not be asked, InputNotFoundError where it cannot tell."""
+
+
 @dataclass(frozen=True, slots=True)
 class LiveInput:
     """A live stream to work on.
@@ -152,12 +165,12 @@ class LiveInput:
     Attributes:
         stream: Its name: the key in the dataflow and the name of its output folder.
         address: Where it is.
-        redirects: Whether an HTTP server may send elsewhere.
+        check: Asked about every address before it is, wherever a server or a playlist leads; raises InputError.
     """
 
     stream: str
     address: LiveAddress
-    redirects: bool = True
+    check: AddressCheck | None = field(default=None, compare=False)
 
 
 def stream_names(addresses: Iterable[LiveAddress], taken: Collection[str] = ()) -> dict[LiveAddress, str]:
@@ -244,8 +257,8 @@ def check_public(address: LiveAddress) -> None:
     a name server that answers differently the second time.
 
     Raises:
-        InputError: The address is a device, or private, loopback, link-local or otherwise not public; or its name is
-            not known.
+        InputError: The address is a device, or private, loopback, link-local or otherwise not public.
+        InputNotFoundError: Its name is not known.
     """
     advice = "allow private addresses if this is meant."
     if address.scheme == "device" or not address.host:
@@ -253,7 +266,7 @@ def check_public(address: LiveAddress) -> None:
     try:
         found = socket.getaddrinfo(address.host, address.port or 0, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        raise InputError(f"{address}: the name of the host is not known; check it.") from None
+        raise InputNotFoundError(f"{address}: the name of the host is not known; check it.") from None
     for *_, place in found:
         number = ipaddress.ip_address(str(place[0]).partition("%")[0])
         mapped = getattr(number, "ipv4_mapped", None) or getattr(number, "sixtofour", None)

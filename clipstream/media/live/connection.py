@@ -4,10 +4,7 @@ import errno
 import socket
 import ssl
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import Enum
 from fractions import Fraction
-from pathlib import Path
 from time import monotonic
 from types import TracebackType
 from typing import Any, Self, cast
@@ -19,11 +16,12 @@ import av.packet
 from av.container import Flags
 from av.stream import Discard
 
-from clipstream.errors import InputError
 from clipstream.media.live.address import LiveAddress
+from clipstream.media.live.checked import CheckedReading, check_connection
 from clipstream.media.live.clock import FILE, IN_PIECES, REAL_TIME, Delivery
+from clipstream.media.live.troubles import ConnectionOptions, ConnectionProblem, Trouble
 from clipstream.media.live.variants import leave_best_variant
-from clipstream.media.probe import choose_audio, choose_video, usable
+from clipstream.media.probe import PLAIN_FORMATS, choose_audio, choose_video, usable
 
 __all__ = ["ConnectionOptions", "ConnectionProblem", "LiveConnection", "Trouble", "check_protocol"]
 
@@ -62,63 +60,6 @@ _UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN
 _VAGUE = frozenset({errno.EIO, errno.EINVAL})
 
 
-class Trouble(Enum):
-    """What keeps a stream from being read; the value says it in words, and what to do."""
-
-    REFUSED = "the connection is refused; check the port, and that the stream is on"
-    NOT_FOUND = "there is no such stream at this host; check the path"
-    UNAUTHORISED = "user or password is missing or wrong; give the right ones"
-    FORBIDDEN = "access is forbidden; check the rights of the user"
-    UNKNOWN_HOST = "the name of the host is not known; check it, and the network"
-    UNREACHABLE = "the host cannot be reached; check the address and the network"
-    CERTIFICATE = "the certificate is not to be trusted; renew it, or name the file of who issued it in SSL_CERT_FILE"
-    SILENT = "there is no answer in time; check that the host is on and sends"
-    SERVER = "the server answers with an error; look at its own log"
-    NOT_MEDIA = "what comes is no media that can be read; check the address"
-    UNDECODABLE = "nothing in it can be decoded; let it send H.264, HEVC or AAC"
-    UNSUPPORTED = "this kind of stream is not supported by the FFmpeg in use; let it be sent in another way"
-    NO_PROTOCOL = "the FFmpeg within PyAV was built without this protocol; let it be sent by RTSP, RTMP, HLS or UDP"
-    NO_DEVICE = "there is no such device; plug the camera in, or check the name"
-    BUSY = "another program is using it; end that one"
-    STALLED = "nothing comes any more, though the connection stays"
-    ENDED = "the other side ended the stream"
-    LOST = "the connection was lost"
-    CHANGED = "the codec or the size of the pictures changed"
-
-
-class ConnectionProblem(InputError):  # noqa: N818 - half of these are everyday events, and no errors
-    """A connection that cannot be made, or is over.
-
-    Attributes:
-        trouble: What it is.
-    """
-
-    def __init__(self, address: LiveAddress, trouble: Trouble) -> None:
-        self.trouble = trouble
-        super().__init__(f"{address}: {trouble.value}.")
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionOptions:
-    """How to connect.
-
-    Attributes:
-        udp: Ask RTSP servers to send over UDP; over TCP, nothing is lost on the way.
-        open_s: How long connecting and finding out what the stream holds may take, each.
-        stall_s: After how long without a packet, at most, a connection is given up; HLS has four times as long.
-        check_certificate: Whether the certificate of a TLS server has to be right.
-        certificates: File of the authorities that are trusted, instead of the system's.
-        redirects: Whether an HTTP server may send elsewhere.
-    """
-
-    udp: bool = False
-    open_s: float = 5.0
-    stall_s: float = 5.0
-    check_certificate: bool = True
-    certificates: Path | None = None
-    redirects: bool = True
-
-
 class LiveConnection:
     """An open connection. Iterate over it for the packets of all tracks; it ends by a `ConnectionProblem` alone.
 
@@ -149,23 +90,26 @@ class LiveConnection:
     ) -> None:
         options = options or ConnectionOptions()
         self._address = address
-        url = address.reveal()
         pieces = address.scheme in {"http", "https"}
         self.stall_s = options.stall_s * (_PIECES_STALL if pieces else 1) - _LOOKS_EVERY_S
+        self._checked = _checked(address, options)
         trouble: Trouble | None = None
         try:
             self.container: av.container.InputContainer = av.open(
-                url,
+                self._checked.url if self._checked is not None else address.reveal(),
                 mode="r",
-                format="video4linux2" if address.scheme == "device" else None,
+                format=_format(address, self._checked),
                 options=_ffmpeg_options(address, options) | (_ANALYSED_BEFORE if steady_hz else {}),
                 timeout=(options.open_s, self.stall_s),
                 metadata_errors="replace",
+                io_open=self._checked.open if self._checked is not None else None,
             )
         except (av.error.FFmpegError, OSError, ValueError) as error:
             trouble = _trouble(error, opening=True) or _diagnose(address, options)
             if address.scheme == "device" and trouble is Trouble.NOT_FOUND:
                 trouble = Trouble.NO_DEVICE
+        if self._checked is not None:
+            trouble = self._checked.verdict(trouble) or trouble
         if trouble is not None:
             # Raised out here, since the text of the error it would carry along holds the whole URL.
             raise ConnectionProblem(address, trouble)
@@ -193,10 +137,12 @@ class LiveConnection:
         return _led_up_to(self._packets(), self.rate_hz, 1 if self.steady_hz else _REORDERED_PICTURES)
 
     def _packets(self) -> "Iterator[av.packet.Packet[Any]]":
-        trouble, asked_s = Trouble.ENDED, monotonic()
+        trouble, asked_s = Trouble.ENDED, self._ask()
         try:
             for packet in self.container.demux():
                 waited_s = monotonic() - asked_s
+                if self._checked is not None and self._checked.trouble is Trouble.BARRED:
+                    break
                 if self._stamps and packet.size:
                     packet.pts = packet.dts = round(monotonic() / _STAMP_BASE)
                 if packet.size and packet.stream.discard != Discard.all:
@@ -205,12 +151,24 @@ class LiveConnection:
                     # FFmpeg swallows a timeout while it still has something to give out, and would wait once more.
                     trouble = Trouble.STALLED
                     break
-                asked_s = monotonic()
+                asked_s = self._ask()
         except (av.error.FFmpegError, OSError) as error:
             # Some protocols call running out of time an input/output error.
             stalled = monotonic() - asked_s > _NEARLY * self.stall_s
             trouble = Trouble.STALLED if stalled else _trouble(error, opening=False) or Trouble.LOST
+        else:
+            if trouble is Trouble.ENDED and self._checked is not None and monotonic() > self._checked.until_s:
+                trouble = Trouble.STALLED
+        if self._checked is not None and self._checked.verdict(None) is not None:
+            trouble = Trouble.BARRED
         raise ConnectionProblem(self._address, trouble)
+
+    def _ask(self) -> float:
+        """Return the time at which a packet is asked for."""
+        now_s = monotonic()
+        if self._checked is not None:
+            self._checked.until_s = now_s + self.stall_s
+        return now_s
 
     def __enter__(self) -> Self:
         return self
@@ -280,6 +238,26 @@ def _is_untimed_picture(packet: "av.packet.Packet[Any]") -> bool:
     return packet.stream.type == "video" and packet.pts is None and packet.dts is None
 
 
+def _checked(address: LiveAddress, options: ConnectionOptions) -> CheckedReading | None:
+    """Check an address, and return what checks those that it leads to, if that is asked for.
+
+    Raises:
+        ConnectionProblem: It must not be asked, or sends elsewhere by RTSP.
+    """
+    if options.check is None:
+        return None
+    if address.scheme in {"http", "https"}:
+        return CheckedReading(address, options, options.check, monotonic() + 2 * options.open_s)
+    check_connection(address, options, options.check)
+    return None
+
+
+def _format(address: LiveAddress, checked: CheckedReading | None) -> str | None:
+    if address.scheme == "device":
+        return "video4linux2"
+    return "hls" if checked is not None and checked.is_playlist else None
+
+
 def _ffmpeg_options(address: LiveAddress, options: ConnectionOptions) -> dict[str, str]:
     stall_us = str(round(options.stall_s * _MICRO))
     chosen = {"analyzeduration": str(round(_ANALYSED_S * _MICRO)), "fpsprobesize": "4"}
@@ -290,8 +268,10 @@ def _ffmpeg_options(address: LiveAddress, options: ConnectionOptions) -> dict[st
         chosen |= {"timeout": stall_us, "fifo_size": "50000", "overrun_nonfatal": "1"}
     elif address.scheme in {"http", "https"}:
         chosen |= {"rw_timeout": str(round(_PIECES_STALL * options.stall_s * _MICRO))}
-        if not options.redirects:
-            chosen["max_redirects"] = "0"
+        if options.check is not None:
+            # Only with connections of FFmpeg's own does it keep them; what else it knows names addresses nobody checks.
+            chosen |= {"http_persistent": "0", "http_multiple": "0", "protocol_whitelist": "http,https,tls,tcp"}
+            chosen["format_whitelist"] = f"{PLAIN_FORMATS},hls"
     elif address.scheme.startswith("rtmp"):
         chosen |= {"rw_timeout": stall_us, "rtmp_live": "live"}
     if address.scheme in {"https", "rtsps", "rtmps"}:

@@ -1,48 +1,30 @@
 """What an HTTP address leads to, told before it is read: a file, a finished playlist, or a stream without end."""
 
-import errno
 import hashlib
 import re
-import socket
-import ssl
-import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from email.message import Message
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException
+from itertools import islice
 from pathlib import PurePosixPath
-from typing import IO, Literal
-from urllib.error import HTTPError, URLError
-from urllib.parse import unquote, urljoin, urlsplit
+from time import monotonic
+from typing import Literal
+from urllib.parse import urljoin, urlsplit
 
 from clipstream.errors import InputError
 from clipstream.media.inputs import MEDIA_SUFFIXES
-from clipstream.media.live.address import Credentials, LiveAddress
-from clipstream.media.live.connection import ConnectionOptions, ConnectionProblem, Trouble
+from clipstream.media.live.address import LiveAddress
+from clipstream.media.live.asking import PLAYLIST_BYTES, PLAYLIST_MARK, ask, behind, read_within, web_trouble
+from clipstream.media.live.troubles import ConnectionOptions, ConnectionProblem, Trouble
 
-__all__ = ["AddressCheck", "WebMedia", "ask", "find_media", "media_suffix", "web_trouble"]
+__all__ = ["WebMedia", "find_media", "media_suffix"]
 
-AddressCheck = Callable[[LiveAddress], None]
-"""Raises InputError for an address that must not be asked."""
-
-_MARK = b"#EXTM3U"
 _DASH = "application/dash+xml"
-_PLAYLIST_BYTES = 16 << 20
 _URI_ATTRIBUTE = re.compile(r'URI="([^"]*)"')
-_STATUS: Mapping[int, Trouble] = {
-    401: Trouble.UNAUTHORISED,
-    403: Trouble.FORBIDDEN,
-    404: Trouble.NOT_FOUND,
-    410: Trouble.NOT_FOUND,
-}
-_TROUBLES: tuple[tuple[type[Exception], Trouble], ...] = (
-    (ssl.SSLCertVerificationError, Trouble.CERTIFICATE),
-    (socket.gaierror, Trouble.UNKNOWN_HOST),
-    (TimeoutError, Trouble.SILENT),
-    (ConnectionRefusedError, Trouble.REFUSED),
-    (ConnectionError, Trouble.LOST),
-)
-_UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN})
+_PATIENCE = 6
+"""Finding out may take so many times as long as a stall: half a minute, as a rule."""
+_MOST = 100
+"""So many playlists of one, and hosts in one, are looked at before it is read; what is read is checked as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +46,7 @@ class WebMedia:
     suffix: str = ""
 
 
-def find_media(
-    address: LiveAddress, options: ConnectionOptions | None = None, check: AddressCheck | None = None
-) -> WebMedia | None:
+def find_media(address: LiveAddress, options: ConnectionOptions | None = None) -> WebMedia | None:
     """Return the media with an end that an `http` or `https` address leads to; `None` where it leads to a stream.
 
     What states its length is a file; a playlist of HLS has an end when it says so (RFC 8216, 4.3.3.4). Manifests of
@@ -74,32 +54,32 @@ def find_media(
 
     Args:
         address: Where to ask.
-        options: How to connect.
-        check: Asked about every address before it is: this one, where redirections lead, and what playlists name.
+        options: How to connect; its check is asked about this address, where redirections lead, and what playlists
+            name.
 
     Raises:
-        ConnectionProblem: It cannot be read.
-        InputError: What `check` raised.
+        ConnectionProblem: It cannot be read, or not in time.
+        InputError: What the check raised, or a playlist that names what cannot be checked.
     """
     options = options or ConnectionOptions()
-    if check is not None:
-        check(address)
+    if options.check is not None:
+        options.check(address)
+    until_s = monotonic() + _PATIENCE * options.stall_s
     try:
-        with ask(address, options, check) as response:
-            found = _behind(address, response.url)
-            head = response.read(len(_MARK))
+        with ask(address, options) as response:
+            found = behind(address, response.url)
+            head = read_within(response, len(PLAYLIST_MARK), until_s)
             length = response.headers.get("Content-Length") or ""
-            if head != _MARK:
+            if head != PLAYLIST_MARK:
                 dash = response.headers.get_content_type() == _DASH or urlsplit(response.url).path.endswith(".mpd")
-                if dash and check is not None:
-                    # What it names is asked for by FFmpeg, and nobody would check that.
-                    raise ConnectionProblem(address, Trouble.UNSUPPORTED)
+                if dash and options.check is not None:
+                    raise ConnectionProblem(address, Trouble.BARRED)
                 if dash or not length.isdecimal():
                     return None
                 told = (length, response.headers.get("ETag"), response.headers.get("Last-Modified"))
                 return WebMedia(found, "file", _digest(address, *told), int(length), media_suffix(found))
-            text = (head + response.read(_PLAYLIST_BYTES)).decode(errors="replace")
-        texts = [text, *_lists_in(text, found, options, check)]
+            text = (head + read_within(response, PLAYLIST_BYTES, until_s)).decode(errors="replace")
+        texts = [text, *_lists_in(text, found, options, until_s)]
     except (OSError, HTTPException) as error:
         if isinstance(error, InputError):
             raise
@@ -110,100 +90,47 @@ def find_media(
     raise ConnectionProblem(address, trouble)
 
 
-def ask(
-    address: LiveAddress,
-    options: ConnectionOptions,
-    check: AddressCheck | None = None,
-    headers: Mapping[str, str] | None = None,
-) -> HTTPResponse:
-    """Send a request for an address, with its user and password if it is asked for them, and return the answer.
-
-    Raises:
-        OSError: Or HTTPException: there is no good answer; see `web_trouble`.
-        InputError: What `check` raised about a redirection.
-    """
-    parts = urlsplit(address.reveal())
-    url = parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment="").geturl()
-    passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
-    if parts.username:
-        passwords.add_password(None, url, unquote(parts.username), unquote(parts.password or ""))
-    context = ssl.create_default_context(cafile=str(options.certificates) if options.certificates else None)
-    if not options.check_certificate:
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    opener = urllib.request.build_opener(
-        urllib.request.HTTPSHandler(context=context),
-        urllib.request.HTTPBasicAuthHandler(passwords),
-        urllib.request.HTTPDigestAuthHandler(passwords),
-        _Redirects(check),
-    )
-    request = urllib.request.Request(url, headers=dict(headers or {}))  # noqa: S310 - an address is http or https here
-    response: HTTPResponse = opener.open(request, timeout=options.stall_s)
-    return response
-
-
-def web_trouble(error: Exception) -> Trouble:
-    """Tell what an error of `ask`, or of reading an answer, means."""
-    if isinstance(error, HTTPError):
-        return _STATUS.get(error.code, Trouble.SERVER)
-    reason = error.reason if isinstance(error, URLError) else error
-    if getattr(reason, "errno", None) in _UNREACHABLE:
-        return Trouble.UNREACHABLE
-    return next((trouble for kind, trouble in _TROUBLES if isinstance(reason, kind)), Trouble.SERVER)
-
-
 def media_suffix(address: LiveAddress) -> str:
     """Return the suffix of what an address names, in small letters, if it is one of media files; `""` otherwise."""
     suffix = PurePosixPath(urlsplit(address.reveal()).path).suffix.lower()
     return suffix if suffix in MEDIA_SUFFIXES else ""
 
 
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    def __init__(self, check: AddressCheck | None) -> None:
-        self._check = check
-
-    def redirect_request(  # noqa: PLR0917 - urllib's signature
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
-    ) -> urllib.request.Request | None:
-        if self._check is not None:
-            self._check(LiveAddress.parse(newurl))
-        return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]  # HTTPMessage
-
-
-def _lists_in(text: str, where: LiveAddress, options: ConnectionOptions, check: AddressCheck | None) -> Iterator[str]:
+def _lists_in(text: str, where: LiveAddress, options: ConnectionOptions, until_s: float) -> Iterator[str]:
     """Give the playlists that a playlist of playlists names: all where each is to be checked, or else the first."""
-    named = list(_named(text, where))
-    if check is not None:
-        for host in {(one.scheme, one.host, one.port): one for one in named}.values():
-            check(host)
+    named = _checked(text, where, options)
     if "#EXT-X-STREAM-INF" not in text:
         return
-    for one in named if check is not None else named[:1]:
-        with ask(one, options, check) as response:
-            inner = response.read(_PLAYLIST_BYTES).decode(errors="replace")
-        if check is not None:
-            for segment in {(each.scheme, each.host, each.port): each for each in _named(inner, one)}.values():
-                check(segment)
+    for one in named[: _MOST if options.check is not None else 1]:
+        with ask(one, options) as response:
+            inner = read_within(response, PLAYLIST_BYTES, until_s).decode(errors="replace")
+        _checked(inner, one, options)
         yield inner
 
 
-def _named(text: str, where: LiveAddress) -> Iterator[LiveAddress]:
-    """Give the addresses of a playlist, those of lists and segments before those of sound, keys and the like."""
+def _checked(text: str, where: LiveAddress, options: ConnectionOptions) -> list[LiveAddress]:
+    """Return the addresses that a playlist names, its hosts checked."""
+    try:
+        urls = [urljoin(where.reveal(), uri).replace(" ", "%20") for uri in _named(text)]
+        named = [LiveAddress.parse(url) for url in urls if urlsplit(url).scheme in {"http", "https"}]
+    except (InputError, ValueError):
+        raise ConnectionProblem(where, Trouble.NOT_MEDIA) from None
+    if options.check is not None:
+        other = next((url for url in urls if urlsplit(url).scheme not in {"http", "https"}), None)
+        if other is not None or "METHOD=AES-128" in text:
+            raise ConnectionProblem(where, Trouble.BARRED)
+        for one in islice({(one.scheme, one.host, one.port): one for one in named}.values(), _MOST):
+            options.check(one)
+    return named
+
+
+def _named(text: str) -> Iterable[str]:
+    """Give what a playlist names, lists and segments before sound, keys and the like."""
     lines = [line.strip() for line in text.splitlines()]
-    uris = [line for line in lines if line and not line.startswith("#")]
-    uris += [uri for line in lines if line.startswith("#EXT") for uri in _URI_ATTRIBUTE.findall(line)]
-    for uri in uris:
-        url = urljoin(where.reveal(), uri)
-        if urlsplit(url).scheme in {"http", "https"}:
-            yield LiveAddress.parse(url.replace(" ", "%20"))
-
-
-def _behind(address: LiveAddress, url: str) -> LiveAddress:
-    """Return the address to which an answer belongs, with the user and password of the same host."""
-    parts, found = urlsplit(address.reveal()), LiveAddress.parse(url)
-    if not parts.username or (found.host, found.port) != (address.host, address.port):
-        return found
-    user, password = unquote(parts.username), unquote(parts.password or "")
-    return found.joined(Credentials({found.host: (user, password)}))
+    yield from (line for line in lines if line and not line.startswith("#"))
+    for line in lines:
+        if line.startswith("#EXT"):
+            yield from _URI_ATTRIBUTE.findall(line)
 
 
 def _digest(address: LiveAddress, *told: str | None) -> str:
