@@ -1,6 +1,5 @@
 """Recording packets as they come, and cutting clips from what was recorded."""
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -26,7 +25,6 @@ OFFSET_S = Fraction(12_345, 7)
 """Where the streams of most tests start: no round number of anything."""
 LONG_S, MUCH = Fraction(10_000), 10**10
 LENGTH_S = 12
-LONG_AGO_NS = 1_700_000_000_123_456_789
 KINDS = {
     "every second a keyframe, B-frames, AAC": (".mp4", Video(even_times(360), b_frames=2), Sound([(0, 12)])),
     "keyframes 10 s apart": (".mp4", Video(even_times(360), gop=300, b_frames=0), Sound([(0, 12)])),
@@ -126,25 +124,48 @@ def test_what_is_being_written_can_be_cut_at_once(source: Callable[[str], Path],
     check_pictures(path, local, Fraction(2), Fraction(5), least_db=40)
 
 
-def test_a_folder_that_has_not_changed_is_not_listed_again(
+def test_waiting_for_what_is_being_written_lists_the_folder_once_however_many_segments_come(
     source: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, folder, listings = source("keyframes 10 s apart"), tmp_path / "camera", list[Path]()
+    path, folder, listings = source(next(iter(KINDS))), tmp_path / "camera", list[Path]()
 
     def listed(folder: Path) -> list[tuple[int, Path, bool]]:
         listings.append(folder)
         return segment_paths(folder)
 
     monkeypatch.setattr("clipstream.media.live.recording.segment_paths", listed)
-    recorder, recording = Recorder(folder, LONG_S, MUCH), Recording(folder)
-    play(recorder, path, OFFSET_S, until_s=Fraction(6))
-    os.utime(folder, ns=(LONG_AGO_NS, LONG_AGO_NS))
-    for _ in range(20):
-        assert recording.may_reach(OFFSET_S + 6)
-    assert len(listings) == 1
+    with Recorder(folder, LONG_S, MUCH) as recorder, open_media(path) as container:
+        recording = Recording(folder)
+        assert not recording.may_reach(Fraction(12))
+        listings.clear()
+        recorder.begin(container, Fraction(0))
+        for packet in container.demux(video=0):
+            recorder.write(packet)
+            reached_s = (packet.dts or 0) * packet.time_base
+            assert recording.may_reach(reached_s + 1)
+            assert not recording.may_reach(reached_s - 1)
+            if reached_s > 9:
+                break
+        assert len(segment_paths(folder)) > 4
+    assert listings == []
+    assert not recording.may_reach(Fraction(12))
+
+
+def test_what_is_being_written_is_found_where_numbers_have_gone_on_elsewhere(
+    source: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder, elsewhere = tmp_path / "camera", tmp_path / "kept"
+    with Recorder(folder, LONG_S, MUCH) as recorder:
+        play(recorder, source("no sound"), Fraction(0))
+    recording = Recording(folder)
+    assert not recording.may_reach(Fraction(100))
+    elsewhere.mkdir()
+    (elsewhere / "2026-11-21T10-00-00Z_00000001-00005000.mp4").touch()
+    recorder = Recorder(folder, LONG_S, MUCH, keep_everything=elsewhere)
+    play(recorder, source("no sound"), Fraction(12), until_s=Fraction(6))
+    assert recording.may_reach(Fraction(100))
     recorder.close()
-    assert not recording.may_reach(OFFSET_S + 6)
-    assert len(listings) > 1
+    assert not recording.may_reach(Fraction(100))
 
 
 def test_every_span_that_is_said_to_be_covered_is_whole(source: Callable[[str], Path], tmp_path: Path) -> None:

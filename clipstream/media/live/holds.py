@@ -18,21 +18,21 @@ class Holds:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._held: list[tuple[Fraction, Fraction | None]] = []
+        self._held: dict[object, tuple[Fraction, Fraction | None]] = {}
         self._starts_s: list[Fraction] = []
         self._ends_s: list[Fraction | None] = []
 
     def add(self, start_s: Fraction, end_s: Fraction | None = None) -> Callable[[], None]:
         """Hold what a clip of a span needs, everything from its start on without an end; return what lets it go."""
         span = (start_s - NEEDED_BEFORE_S, None if end_s is None else end_s + NEEDED_AFTER_S)
+        holder = object()
         with self._lock:
-            self._held.append(span)
+            self._held[holder] = span
             self._merge()
 
         def release() -> None:
             with self._lock:
-                if span in self._held:
-                    self._held.remove(span)
+                if self._held.pop(holder, None) is not None:
                     self._merge()
 
         return release
@@ -49,7 +49,7 @@ class Holds:
     def _merge(self) -> None:
         """Make one of all that overlap: there may be thousands when nothing could be written for days."""
         self._starts_s, self._ends_s = [], []
-        for start_s, end_s in sorted(self._held, key=lambda span: span[0]):
+        for start_s, end_s in sorted(self._held.values(), key=lambda span: span[0]):
             if self._ends_s and ((last_s := self._ends_s[-1]) is None or start_s <= last_s):
                 self._ends_s[-1] = None if last_s is None or end_s is None else max(last_s, end_s)
             else:

@@ -2,7 +2,6 @@
 
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -17,12 +16,11 @@ from clipstream.media.cutting import ClipResult, ClipSpec, Cutter
 from clipstream.media.live.holds import NEEDED_AFTER_S, NEEDED_BEFORE_S
 from clipstream.media.live.material import Material, join_segments
 from clipstream.media.live.packet_file import FOOTER, HEADER, TEMPLATE, records
-from clipstream.media.live.segments import Extent, Header, Segment, date_at, segment_paths, stored
+from clipstream.media.live.segments import Extent, Header, Segment, date_at, open_path, segment_paths, stored
 
 __all__ = ["Recorded", "Recording", "RecordingCutter"]
 
 _LISTINGS = 3
-_SECOND_NS, _SETTLED_NS = 10**9, 10**8
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +43,8 @@ class Recorded:
 class Recording:
     """What a recorder has written to a folder, in this process or another, now or before.
 
-    Every question looks at what is being written again, and at the folder where that has changed: a day is in 43,200
-    segments. What is known of finished ones is kept. Safe to ask from several threads at once.
+    Every question looks at the folder again; what is known of finished segments is kept. Safe to ask from several
+    threads at once.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -56,7 +54,7 @@ class Recording:
         self._known: dict[int, Segment] = {}
         self._tails: dict[int, _Tail] = {}
         self._gaps: set[tuple[int, int]] = set()
-        self._listed_ns: int | None = None
+        self._newest = 0
 
     def available(self) -> tuple[Recorded, ...]:
         """Return what there is, in the order of recording."""
@@ -76,11 +74,15 @@ class Recording:
         return any(span.start_s <= start_s and end_s <= span.end_s for span in self.available())
 
     def may_reach(self, time_s: Fraction) -> bool:
-        """Say whether what is being written has not come to an instant yet. This may be asked often."""
+        """Say whether something is being written that has not come to an instant yet.
+
+        This may be asked often: while it is so, the newest segment alone is looked at, of 43,200 in a day.
+        """
         with self._lock:
-            self._list()
-            growing = [tail.look() for tail in self._tails.values()]
-        return bool(growing) and all(segment is None or segment.complete_s < time_s for segment in growing)
+            if not self._is_growing():
+                return False
+            segment = self._tails[self._newest].look()
+        return segment is None or segment.complete_s < time_s
 
     @contextmanager
     def material(self, start_s: Fraction, end_s: Fraction) -> Iterator[Material]:
@@ -200,18 +202,26 @@ class Recording:
                         self._known[number] = segment
         return self._known.values()
 
+    def _is_growing(self) -> bool:
+        """Find the newest segment, from the last that was, and say whether it is being written."""
+        while True:
+            number = self._newest
+            path = open_path(self.folder, number)
+            is_open = path.exists()  # asked first: the next is there before the last is finished
+            if any(open_path(self.folder, number + 1, finished=finished).exists() for finished in (False, True)):
+                self._newest += 1
+            elif is_open:
+                self._tails = {number: self._tails.get(number) or _Tail(path, number)}
+                return True
+            else:
+                self._list()
+                self._newest = max((*self._finished, *self._tails), default=0)
+                if self._newest == number:
+                    return False
+
     def _list(self) -> None:
-        """Take note of the names in the folder, unless it is as it was when that was last done."""
-        try:
-            changed_ns = self.folder.stat().st_mtime_ns
-        except FileNotFoundError:
-            changed_ns = 0
-        if changed_ns and changed_ns == self._listed_ns:
-            return
-        # A change within the same tick of the file system's clock, for some a second, would not be told.
-        settled = changed_ns % _SECOND_NS and time.time_ns() - changed_ns > _SETTLED_NS
-        paths = self._list_whole() if changed_ns else []
-        self._listed_ns = changed_ns if settled else None
+        """Take note of the names in the folder."""
+        paths = self._list_whole() if self.folder.is_dir() else []
         self._finished = {number: path for number, path, is_finished in paths if is_finished}
         self._known = {number: segment for number, segment in self._known.items() if number in self._finished}
         left = ((number, path) for number, path, is_finished in paths if not is_finished)
