@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from test_detector import FEATURES, footage, run
 
-from clipstream.detect.detector import DetectorState, detector_for
+from clipstream.detect.detector import detector_for
+from clipstream.detect.state import DetectorState
 from clipstream.detect.windows import WindowGrid, Windows
 from clipstream.media.slices import StreamEnd
 from clipstream.results import Interval, Row, StreamSummary, Window

@@ -10,7 +10,7 @@ from test_detector_live import Live
 
 from clipstream.dataflow import shelf as shelf_module
 from clipstream.dataflow.shelf import Shelf, ShelvedState
-from clipstream.detect.detector import DetectorState
+from clipstream.detect.state import DetectorState
 from clipstream.settings import Settings
 
 ROWS = 3000

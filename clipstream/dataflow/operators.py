@@ -9,7 +9,8 @@ from bytewax.dataflow import Stream, operator
 from bytewax.operators import KeyedStream, StatefulBatchLogic
 
 from clipstream.dataflow.shelf import Shelf, ShelvedState
-from clipstream.detect.detector import DetectorState, detector_for
+from clipstream.detect.detector import detector_for
+from clipstream.detect.state import DetectorState
 from clipstream.detect.windows import WindowGrid, Windows, WindowsState
 from clipstream.extraction import Extractor, Following, FollowingState
 from clipstream.features.base import AnyFeature, FeatureInfo

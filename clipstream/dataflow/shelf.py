@@ -15,8 +15,8 @@ from secrets import token_hex
 
 import structlog
 
-from clipstream.detect.detector import DetectorState
 from clipstream.detect.packed import BLOCK_ROWS, PackedState
+from clipstream.detect.state import DetectorState
 from clipstream.errors import OutputError
 from clipstream.report.files import write_atomically
 

@@ -6,14 +6,14 @@ Two policies share every step of the decision. `WholeDetector` keeps the rows an
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clipstream.detect.moments import Moment, find_moments, hot_rows, merge_near, ranked
-from clipstream.detect.packed import EMPTY, PackedState, PackedTable
+from clipstream.detect.packed import PackedTable
 from clipstream.detect.reasons import explain_none, reasons_for
 from clipstream.detect.scores import (
     SMOOTHING_REACH,
@@ -25,14 +25,15 @@ from clipstream.detect.scores import (
     usual_levels,
 )
 from clipstream.detect.selection import Candidate, LengthRules, behind, choose, extend, peak_ms
-from clipstream.failures import Failure, add_failures
+from clipstream.detect.state import DetectorState
+from clipstream.failures import add_failures
 from clipstream.features.base import FeatureInfo
 from clipstream.media.slices import StreamEnd
 from clipstream.results import Interval, Row, StreamSummary, Window
 from clipstream.settings import Settings
 from clipstream.timing import SLICE_S, WARM_UP_S, slice_start, to_ms
 
-__all__ = ["Detector", "DetectorState", "RunningDetector", "WholeDetector", "detector_for"]
+__all__ = ["Detector", "RunningDetector", "WholeDetector", "detector_for"]
 
 Found = Interval | StreamSummary
 
@@ -48,35 +49,6 @@ _NO_END_MS = 1 << 62
 
 _REMEMBERED_INTERVALS = 100
 """Of a live stream's highlights, for its summary; where they were written, all are listed."""
-
-
-@dataclass(frozen=True, slots=True)
-class DetectorState:
-    """Snapshot of a detector.
-
-    Attributes:
-        rows: The signals of every slice so far; of a live stream, those within the horizon.
-        windows: First and past-the-end slice of every window of those rows.
-        judged: Under a running policy, score, noticeable score and feature scores of the rows already judged.
-        threshold: Under a running policy, what the last window had to reach.
-        errors: Errors counted so far.
-        decided: Rows up to here belong to highlights that were given out, or to the quiet after them.
-        intervals: The highlights that were given out; of a live stream, the last ones.
-        numbered: How many were.
-        live: Whether the stream is a live one.
-        failures: The features that failed so far.
-    """
-
-    rows: PackedState = EMPTY
-    windows: PackedState = EMPTY
-    judged: PackedState = EMPTY
-    threshold: float = 0.0
-    errors: int = 0
-    decided: int = 0
-    intervals: tuple[Interval, ...] = ()
-    numbered: int = 0
-    live: bool = False
-    failures: tuple[Failure, ...] = ()
 
 
 class Detector(Protocol):
