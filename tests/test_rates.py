@@ -152,3 +152,14 @@ def test_a_resumed_run_leaves_out_the_same_frames(source: Source) -> None:
 
 def ticks_of(times_s: Sequence[Fraction], rate_hz: Fraction) -> list[int]:
     return [time_s * rate_hz // 1 for time_s in times_s]
+
+
+@pytest.mark.parametrize("mode", [DecodeMode.ALL, DecodeMode.SKIP])
+def test_a_track_ends_with_its_newest_frame_whatever_frames_before_a_gap_claim(
+    tmp_path: Path, mode: DecodeMode
+) -> None:
+    clip = make_clip(tmp_path / "gap.mp4", x264(3, "normal", VARIABLE_S))
+    with SliceReader(clip, "gap", MediaNeeds(frames=(FrameRequest(64, rate_hz=Fraction(2)),)), mode=mode) as reader:
+        *_, last = reader
+    assert last.end is not None
+    assert VARIABLE_S[-1] < last.end.duration_s <= VARIABLE_S[-1] + Fraction(1, 25)

@@ -129,6 +129,7 @@ class PictureDecoder:
         self._counts: Counter[int] = Counter()
         self._errors: Counter[int] = Counter()
         self._end_pts = self._seconds.pts(0)
+        self._newest_pts: int | None = None
         self._last_pts: int | None = None
         self._in_flight = 0
         self.sought = False
@@ -227,7 +228,16 @@ class PictureDecoder:
     def _pass_by(self, packet: "av.packet.Packet[VideoStream]") -> None:
         """Let a packet count for the length of the track, though it may not be decoded."""
         if packet.pts is not None and not packet.is_discard:
-            self._end_pts = max(self._end_pts, packet.pts + (packet.duration or self._frame_units))
+            self._shown(packet.pts, packet.duration)
+
+    def _shown(self, pts: int, duration: int | None) -> None:
+        """Take the end of the newest frame for that of the track.
+
+        The others tell nothing of it: in MP4 a packet lasts until the next in decoding order, which a gap may divide.
+        """
+        if self._newest_pts is None or pts >= self._newest_pts:
+            self._newest_pts = pts
+            self._end_pts = pts + (duration or self._frame_units)
 
     def _decode(self, packet: "av.packet.Packet[VideoStream] | None") -> None:
         try:
@@ -261,7 +271,7 @@ class PictureDecoder:
         if n >= self._first:
             self._counts[n] += 1
             self.decoded += 1
-        self._end_pts = max(self._end_pts, pts + (frame.duration or self._frame_units))
+        self._shown(pts, frame.duration)
         for sampler in self._samplers:
             try:
                 sampler.offer(frame, pts, n, certain)
