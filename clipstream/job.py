@@ -27,6 +27,7 @@ from clipstream.media.probe import MediaInfo, fingerprint, probe
 from clipstream.media.slices import Slice
 from clipstream.namesakes import claim, live_named_apart, named_apart
 from clipstream.output import CLIP_RECORDS, finished_manifest
+from clipstream.output.context import tell
 from clipstream.report.files import writing
 from clipstream.report.manifest import MANIFEST_NAME, Manifest, read_manifest
 from clipstream.results import Interval
@@ -358,8 +359,8 @@ class _Job:
             self._slices_read[item.stream] += item.frame_count > 0 or item.audio is not None
         if first:
             file = self._media.get(item.stream)
-            self._watcher.started(item.stream, file.media.duration_s if file else None)
-        self._watcher.progressed(item.stream, item.end.duration_s if item.end else slice_start(item.n + 1))
+            tell(self._watcher.started, item.stream, file.media.duration_s if file else None)
+        tell(self._watcher.progressed, item.stream, item.end.duration_s if item.end else slice_start(item.n + 1))
 
     def _on_manifest(self, stream: str, manifest: Manifest) -> None:
         live = next((one for one in self._live if one.stream == stream), None)

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from contextlib import suppress
 
 import structlog
 
@@ -37,7 +38,7 @@ def configure_logging(settings: Settings, *, debug: bool = False) -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         # Looked up with every event: live lines put their own stderr in its place.
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+        logger_factory=lambda *_: _Lines(sys.stderr),
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(handlers=[_ToStructlog()], level=level, force=True)
@@ -55,6 +56,17 @@ def traceback_of(error: BaseException) -> BaseException | None:
 def _without_traceback(_logger: object, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     event.pop("exc_info", None)
     return event
+
+
+class _Lines(structlog.PrintLogger):
+    """Prints to a file, and goes on where that cannot be: its reader has gone away, or the disk is full."""
+
+    def msg(self, message: str) -> None:
+        with suppress(OSError):
+            super().msg(message)
+
+    log = debug = info = warn = warning = msg
+    fatal = failure = err = error = critical = exception = msg
 
 
 class _ToStructlog(logging.Handler):

@@ -241,7 +241,10 @@ _STREAMS = (
     ),
     _stream("pending_clips", "Highlights whose clips are not written yet.", lambda status: status.clips.pending),
     _stream(
-        "failed_clips", "Highlights whose clips could not be cut.", lambda status: status.clips.failed, counted=True
+        "failed_clips",
+        "Highlights whose clips could not be cut, or not be announced.",
+        lambda status: status.clips.failed,
+        counted=True,
     ),
     _stream(
         "recording_bytes",

@@ -17,6 +17,7 @@ from clipstream.metrics import Metrics, StreamStatus
 from clipstream.notify import Message, Outbox
 from clipstream.notify.targets import Command, Webhook
 from clipstream.output import ClipTally
+from clipstream.output.context import tell
 from clipstream.report.manifest import MANIFEST_NAME
 from clipstream.results import Interval
 from clipstream.settings import Settings
@@ -118,7 +119,7 @@ class Telling:
         seconds = WARM_UP_S if warming else 0.0
         _log.info("warming_up" if warming else "warmed_up", stream=stream, seconds=seconds)
         if isinstance(self._watcher, WarmUpWatcher):
-            self._watcher.warming_up(stream, seconds)
+            tell(self._watcher.warming_up, stream, seconds)
 
     def statuses(self) -> list[StreamStatus]:
         """Return how each stream is doing."""

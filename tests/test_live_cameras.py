@@ -1,13 +1,16 @@
 """The cameras of a run: what one of them does is no business of the others, and what is kept."""
 
+from itertools import count
 from threading import Event
 from typing import cast
 
+import pytest
 from structlog.testing import capture_logs
 
 from clipstream import Settings
 from clipstream.live import Camera, Cameras
 from clipstream.live.cameras import kept_s
+from clipstream.live.overload import Saving
 from clipstream.media.live.feed import LiveFeed
 from clipstream.media.live.recorder import Recorder
 from clipstream.media.live.status import FeedStatus
@@ -18,6 +21,8 @@ LONG_S = 10
 
 class Hanging:
     """A feed, or a recorder, that takes for ever to close."""
+
+    waits = False
 
     def __init__(self) -> None:
         self.released, self.closed = Event(), Event()
@@ -42,6 +47,25 @@ def test_a_camera_that_does_not_let_itself_be_closed_holds_up_nothing() -> None:
     camera.wait_closed()
     assert feed.closed.is_set()
     assert recorder.closed.is_set()
+
+
+class Waiting(Hanging):
+    """A feed of a file, which fills its queue and reads on when something is taken."""
+
+    waits = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.status = FeedStatus("cam", "https://host/late.mp4", queued=20)
+
+
+def test_what_waits_for_being_taken_is_no_overload(monkeypatch: pytest.MonkeyPatch) -> None:
+    camera = Camera("cam", cast("LiveFeed", Waiting()), cast("Recorder", Hanging()), None)
+    seconds = count()
+    monkeypatch.setattr("clipstream.live.cameras.time.monotonic", lambda: float(next(seconds)))
+    for _ in range(60):
+        camera.take(ending=False)
+    assert camera.saving is Saving.NOTHING
 
 
 def test_as_much_is_kept_as_the_longest_clip_needs_and_that_is_said() -> None:

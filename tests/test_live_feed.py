@@ -156,7 +156,7 @@ def test_nothing_is_dropped_of_what_a_playlist_holds_at_the_start(clip: Path, wa
         cam = watch(web.add_live("cam", clip, segment_s=10, window=8, loop=True))
         start_s, pause = time.monotonic(), Event()
         while cam.feed.status.slices < 22:  # nearly all of three pieces of four seconds
-            assert time.monotonic() - start_s < 5
+            assert time.monotonic() - start_s < 20
             pause.wait(0.02)
         assert cam.feed.status.dropped == 0
 

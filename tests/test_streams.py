@@ -5,6 +5,7 @@ import logging
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -83,3 +84,13 @@ def test_what_libraries_log_goes_the_same_way(style: str, capsys: pytest.Capture
     (line,) = capsys.readouterr().err.splitlines()
     assert "no good: x" in line
     assert "some.library" in line
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here, a disk that is full")
+def test_a_log_that_cannot_be_written_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Path("/dev/full").open("w", buffering=1, encoding="utf-8") as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        configure_logging(Settings())
+        structlog.get_logger().error("camera_lost")
+        with suppress(OSError):
+            full.close()

@@ -57,3 +57,14 @@ def test_warming_up_is_what_the_detector_says_and_each_change_is_told_once(
             assert next(one for one in telling.statuses() if one.stream == "gate").warming_up is warming
     assert watcher.told == [("gate", each) for each in seconds]
     assert [entry["event"] for entry in logs] == ["warming_up" if each else "warmed_up" for each in seconds]
+
+
+class Deaf(Watcher):
+    def warming_up(self, stream: str, seconds: float) -> None:
+        raise BrokenPipeError(f"nobody hears of {stream} for {seconds} s")
+
+
+def test_a_watcher_that_fails_ends_no_run(tmp_path: Path) -> None:
+    with Telling(Settings(out=str(tmp_path)), cast("Cameras", Gate(tmp_path)), Deaf()) as telling:
+        telling.warming_up("gate", True)
+        assert telling.statuses()[0].warming_up

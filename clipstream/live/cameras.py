@@ -77,7 +77,8 @@ class Camera:
             self.close()
         slices = self._feed.take()
         before, status = self._overload.saving, self._feed.status
-        saving = self._overload.note(status.queued, status.dropped, time.monotonic(), status.burst_s)
+        waiting = 0 if self._feed.waits else status.queued
+        saving = self._overload.note(waiting, status.dropped, time.monotonic(), status.burst_s)
         if saving is not before:
             self._feed.set_rate(saving.divisor, keyframes=saving is Saving.KEYFRAMES)
             event = "stream_overloaded" if saving > before else "stream_recovers"
@@ -197,7 +198,7 @@ class Cameras:
                 self._releases[stream, interval.number] = _hold(recorder, interval)
 
     def release(self, stream: str, number: int) -> None:
-        """Let go of a highlight: its clip is in the manifest, or cannot be cut."""
+        """Let go of a highlight: its clip is in the manifest and announced, or cannot be cut."""
         with self._lock:
             self._pending[stream].remove(number)
             release = self._releases.pop((stream, number), None)

@@ -158,6 +158,8 @@ class PictureDecoder:
         """Decode other frames from the next packet on, a keyframe, and choose one in `divisor` of those asked for."""
         self._mode = mode
         self._skips = skips_frames(mode, self._requests, self._stream.average_rate)
+        if not self._skips:
+            self._stream.codec_context.skip_frame = "DEFAULT"
         for sampler in self._samplers:
             sampler.thin(divisor)
 

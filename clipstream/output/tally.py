@@ -45,11 +45,11 @@ class ClipTally:
             self._pending[stream].update(numbers)
 
     def written(self, stream: str, number: int) -> None:
-        """Take note that a clip is on disk."""
+        """Take note that a clip is on disk, and announced where that was asked."""
         self._settle(stream, number, self._written)
 
     def failed(self, stream: str, number: int) -> None:
-        """Take note that there will be no clip."""
+        """Take note that there will be no clip, or that it could not be announced in this run."""
         self._settle(stream, number, self._failed)
 
     def measured(self, row: Row) -> None:

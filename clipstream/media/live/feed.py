@@ -96,6 +96,11 @@ class LiveFeed:
         self._thread.start()
 
     @property
+    def waits(self) -> bool:
+        """Whether reading waits for what is taken, as of a file: nothing is ever late then."""
+        return self._clock.delivery is FILE
+
+    @property
     def status(self) -> FeedStatus:
         """How it is doing, at this moment."""
         slicer = self._slicer

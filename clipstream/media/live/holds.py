@@ -19,6 +19,7 @@ class Holds:
     def __init__(self) -> None:
         self._lock = Lock()
         self._held: dict[object, tuple[Fraction, Fraction | None]] = {}
+        self._merged = True
         self._starts_s: list[Fraction] = []
         self._ends_s: list[Fraction | None] = []
 
@@ -28,22 +29,39 @@ class Holds:
         holder = object()
         with self._lock:
             self._held[holder] = span
-            self._merge()
+            self._merged = False
 
         def release() -> None:
             with self._lock:
                 if self._held.pop(holder, None) is not None:
-                    self._merge()
+                    self._merged = False
 
         return release
+
+    def unless_held(self, start_s: Fraction, end_s: Fraction, let_go: Callable[[], None]) -> bool:
+        """Let go of what lies between two instants if none of it is held, and say whether that was done.
+
+        Nobody can begin to hold it meanwhile.
+        """
+        with self._lock:
+            held = self._touch(start_s, end_s)
+            if not held:
+                let_go()
+        return not held
 
     def touch(self, start_s: Fraction, end_s: Fraction) -> bool:
         """Say whether something between two instants is held."""
         with self._lock:
-            place = bisect_left(self._starts_s, end_s) - 1
-            if place < 0:
-                return False
-            until_s = self._ends_s[place]
+            return self._touch(start_s, end_s)
+
+    def _touch(self, start_s: Fraction, end_s: Fraction) -> bool:
+        if not self._merged:  # now and not with every hold: a day of recording may be held segment by segment
+            self._merge()
+            self._merged = True
+        place = bisect_left(self._starts_s, end_s) - 1
+        if place < 0:
+            return False
+        until_s = self._ends_s[place]
         return until_s is None or start_s <= until_s
 
     def _merge(self) -> None:

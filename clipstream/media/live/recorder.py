@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -348,10 +349,10 @@ class Recorder:
             if not is_due and lacking <= 0:
                 break
             total -= oldest.size
-            if self._holds.touch(oldest.start_s, oldest.end_s):
+            remove = partial(oldest.path.unlink, missing_ok=True)
+            if not self._holds.unless_held(oldest.start_s, oldest.end_s, remove):
                 place += 1  # beyond the limits, which are for the rest
                 continue
-            oldest.path.unlink(missing_ok=True)
             lacking -= oldest.size
             del self._segments[place]
             due, early = due + is_due, early + (not is_due)
