@@ -21,9 +21,9 @@ from clipstream import Input, Interval, Outcome, Row, Settings, job, run_job
 from clipstream.cli.run import exit_status
 from clipstream.cli.summary import notices
 from clipstream.errors import FeatureUnavailableError
-from clipstream.extraction import Extractor
+from clipstream.extraction import Extractor, Following
 from clipstream.failures import Failure, add_failures, in_one_line
-from clipstream.features.base import Signal
+from clipstream.features.base import AnyFeature, Follower, Observation, Signal
 from clipstream.features.registry import Selection, features_asked_for, select_features
 from clipstream.media.slices import MediaNeeds, Slice
 from clipstream.output import ClipTally
@@ -44,7 +44,46 @@ class Sense:
     def extract(self, slices: Sequence[Slice]) -> NDArray[np.float32]:
         if any(item.n in self.fails_at for item in slices):
             raise self.error
-        return np.zeros((len(slices), 1), np.float32)
+        return np.array([[item.n] for item in slices], np.float32)
+
+
+class Gaze(Sense):
+    """A feature that fails in observing like `Sense`, and whose follower fails in slices of its own choice."""
+
+    def __init__(self, error: Exception, fails_at: Sequence[int] = (), loses_at: Sequence[int] = ()) -> None:
+        super().__init__("gaze", error, fails_at)
+        self.loses_at = loses_at
+
+    def observe(self, slices: Sequence[Slice]) -> list[Observation]:
+        return [Observation(number.tobytes()) for number in self.extract(slices)]
+
+    def follower(self, state: object | None = None) -> Follower:
+        return Stare(self, state)
+
+
+class Stare:
+    """Follows for `Gaze`: gives what was observed, and remembers nothing."""
+
+    def __init__(self, gaze: Gaze, memory: object | None) -> None:
+        self.gaze, self.memory = gaze, memory
+
+    def follow(self, n: int, light: bytes) -> list[float]:
+        if n in self.gaze.loses_at:
+            raise self.gaze.error
+        return np.frombuffer(light, np.float32).tolist() if light else [np.nan]
+
+    def state(self) -> object:
+        return self.memory
+
+
+def followed(features: Sequence[AnyFeature], slices: Sequence[Slice]) -> list[Row]:
+    """Return the rows of slices that came in one batch, each stream's completed by its own followers."""
+    following = {item.stream: Following(features) for item in slices}
+    return [following[stream].push(row) for stream, row in Extractor(features)(slices)]
+
+
+def numbers(rows: Sequence[Row]) -> list[list[float]]:
+    return [np.frombuffer(row.values, np.float32).tolist() for row in rows]
 
 
 # What is counted.
@@ -59,6 +98,41 @@ def test_a_row_tells_of_the_features_that_failed_in_its_slice_and_of_no_others()
     assert [row.failures for row in rows] == [(Failure("smell", 1, "RuntimeError: out of luck"),), ()]
     assert [row.errors for row in rows] == [1, 0]
     assert measured == rows
+
+
+@pytest.mark.parametrize(
+    "feature", [Sense("smell", MemoryError(), (4,)), Gaze(MemoryError(), (4,))], ids=["extracting", "observing"]
+)
+def test_a_stream_in_which_a_feature_fails_costs_those_in_the_same_batch_nothing(feature: Sense) -> None:
+    rows = followed([feature], [Slice("sound", 3), Slice("bad", 4), Slice("sound", 5)])
+    assert numbers(rows) == [[3], [pytest.approx(np.nan, nan_ok=True)], [5]]
+    assert [row.failures for row in rows] == [(), (Failure(feature.name, 1, "MemoryError"),), ()]
+    assert [row.errors for row in rows] == [0, 1, 0]
+
+
+def test_a_batch_that_is_too_large_is_no_failure_where_each_slice_alone_succeeds() -> None:
+    class Small(Sense):
+        def extract(self, slices: Sequence[Slice]) -> NDArray[np.float32]:
+            if len(slices) > 1:
+                raise self.error
+            return super().extract(slices)
+
+    rows = followed([Small("taste", MemoryError(), ())], [Slice("one", 1), Slice("two", 2)])
+    assert numbers(rows) == [[1], [2]]
+    assert [(row.failures, row.errors) for row in rows] == [((), 0)] * 2
+
+
+def test_a_follower_that_fails_is_counted_on_its_row_and_goes_on_with_the_next() -> None:
+    features = [Sense("touch", ValueError(), ()), Gaze(KeyError("who"), loses_at=(1,))]
+    rows = followed(features, [Slice("s", n) for n in range(3)])
+    assert numbers(rows) == [[0, 0], [1, pytest.approx(np.nan, nan_ok=True)], [2, 2]]
+    assert [row.failures for row in rows] == [(), (Failure("gaze", 1, "KeyError: 'who'"),), ()]
+    assert [row.errors for row in rows] == [0, 1, 0]
+
+
+def test_a_slice_counts_once_if_neither_observing_nor_following_it_succeeds() -> None:
+    (row,) = followed([Gaze(OSError("blind"), (7,), (7,))], [Slice("s", 7)])
+    assert (row.failures, row.errors) == ((Failure("gaze", 1, "OSError: blind"),), 1)
 
 
 def test_a_row_stays_light_however_much_an_error_says() -> None:

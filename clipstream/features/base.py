@@ -102,8 +102,9 @@ class Feature(Protocol):
         """Return (len(slices), len(signals)) float32, NaN where a number is missing.
 
         The slices may come from several streams, in no order between them, so that models can batch across them.
-        Never called with an end slice or an empty sequence. An exception is counted as an error on each slice and its
-        numbers become NaN; it does not end the stream, but where the feature was asked for, its result is no whole one.
+        Never called with an end slice or an empty sequence. After an exception it is called for each slice alone; those
+        in which it fails again count an error, and their numbers become NaN. That does not end the stream, but where
+        the feature was asked for, its result is no whole one.
         """
         ...
 
@@ -127,7 +128,8 @@ class Follower(Protocol):
     def follow(self, n: int, light: bytes) -> Sequence[float]:
         """Return the numbers of slice `n`, one for each signal of the feature, NaN where one is missing.
 
-        Called for every slice of the stream in order; `light` is empty for one that could not be observed.
+        Called for every slice of the stream in order; `light` is empty for one that could not be observed. An exception
+        is counted as an error on the slice, whose numbers become NaN; the next one meets the memory as it was left.
         """
         ...
 
