@@ -4,6 +4,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from math import inf
 from pathlib import Path
 from threading import Event, Thread
 
@@ -249,13 +250,69 @@ def test_a_playlist_that_gives_far_more_than_it_states_is_broken_off(
     assert got.problem == "truncated: more came than the 1.0 s in the playlist"
 
 
-@pytest.mark.parametrize("head", [b"HTTP/1.0 200 OK\r\n\r\n#EXTM3U\n", b"HTTP/1.0 200 OK\r\nX: "])
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.0 200 OK\r\n\r\n#EXTM3U\n",
+        b"HTTP/1.0 200 OK\r\nX: ",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;",
+    ],
+    ids=["body", "head", "size of a chunk"],
+)
 def test_an_answer_that_trickles_is_not_waited_for(head: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(web, "_PATIENCE", 1)
     options = ConnectionOptions(stall_s=0.2)
     with answering(lambda out, over: trickle(out, head, over)) as url:
         address = LiveAddress.parse(f"{url}list.m3u8")
         assert problem_of(lambda: find_media(address, options)) is Trouble.SILENT
+
+
+def test_variants_that_each_come_late_and_empty_do_not_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    def late(out: BaseHTTPRequestHandler, over: Event) -> None:
+        asked.append(out.path)
+        out.send_response(200)
+        out.end_headers()
+        if out.path == "/list.m3u8":
+            variants = "".join(f"#EXT-X-STREAM-INF:BANDWIDTH={number}\n{number}.m3u8\n" for number in range(40))
+            out.wfile.write(f"#EXTM3U\n{variants}".encode())
+        else:
+            over.wait(0.05)
+
+    monkeypatch.setattr(web, "_PATIENCE", 1)
+    asked: list[str] = []
+    with answering(late) as url:
+        address = LiveAddress.parse(f"{url}list.m3u8")
+        assert problem_of(lambda: find_media(address, checked(lambda _: None, stall_s=0.2))) is Trouble.SILENT
+    assert len(asked) < 8
+
+
+def test_redirections_that_each_come_late_do_not_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    def late(out: BaseHTTPRequestHandler, over: Event) -> None:
+        over.wait(0.05)
+        hop = int(out.path[1:])
+        out.send_response(302 if hop < 9 else 200)
+        out.send_header("Location", f"/{hop + 1}")
+        out.end_headers()
+
+    monkeypatch.setattr(web, "_PATIENCE", 1)
+    with answering(late) as url:
+        address = LiveAddress.parse(f"{url}0")
+        assert problem_of(lambda: find_media(address, ConnectionOptions(stall_s=0.2))) is Trouble.SILENT
+
+
+def test_no_host_of_a_playlist_is_looked_up_when_no_time_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lookup(address: LiveAddress) -> None:
+        looked_up.append(address.host)
+        if len(looked_up) == 3:
+            monkeypatch.setattr(web, "monotonic", lambda: inf)
+
+    def answer(out: BaseHTTPRequestHandler, _over: Event) -> None:
+        out.wfile.write(b"HTTP/1.0 200 OK\r\n\r\n#EXTM3U\n" + b"".join(b"http://h%d/\n" % n for n in range(9)))
+
+    looked_up: list[str] = []
+    with answering(answer) as url:
+        assert problem_of(lambda: find_media(LiveAddress.parse(url), checked(lookup))) is Trouble.SILENT
+    assert len(looked_up) == 3
 
 
 @pytest.mark.parametrize("begin", [b"#EXTM3U\n", b"G"])

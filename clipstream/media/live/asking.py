@@ -1,23 +1,24 @@
 """One request over HTTP, and its answer: whoever trickles one is not waited for."""
 
-import errno
 import socket
 import ssl
 import urllib.request
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from email.message import Message
+from functools import partial
 from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
+from math import inf
 from threading import Event, Timer
 from time import monotonic
-from typing import IO
+from typing import IO, Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
 
 from clipstream.media.live.address import AddressCheck, Credentials, LiveAddress
-from clipstream.media.live.troubles import ConnectionOptions, Trouble
+from clipstream.media.live.troubles import UNREACHABLE, ConnectionOptions, Trouble
 
-__all__ = ["PLAYLIST_BYTES", "PLAYLIST_MARK", "ask", "behind", "read_within", "tls_context", "web_trouble"]
+__all__ = ["PLAYLIST_BYTES", "PLAYLIST_MARK", "Answer", "ask", "behind", "read_within", "tls_context", "web_trouble"]
 
 PLAYLIST_MARK = b"#EXTM3U"
 """How every playlist begins."""
@@ -39,18 +40,31 @@ _TROUBLES: tuple[tuple[type[Exception], Trouble], ...] = (
     (ConnectionRefusedError, Trouble.REFUSED),
     (ConnectionError, Trouble.LOST),
 )
-_UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN})
+
+
+class Answer(HTTPResponse):
+    """An answer that can be broken off.
+
+    Attributes:
+        connection: On what it comes.
+    """
+
+    def __init__(self, sock: socket.socket, debuglevel: int = 0, method: str | None = None) -> None:
+        super().__init__(sock, debuglevel, method)
+        self.connection = sock
 
 
 def ask(
     address: LiveAddress,
     options: ConnectionOptions,
     headers: Mapping[str, str] | None = None,
-) -> HTTPResponse:
+    until_s: float = inf,
+) -> Answer:
     """Send a request for an address, with its user and password if it is asked for them, and return the answer.
 
     Raises:
-        OSError: Or HTTPException: there is no good answer; see `web_trouble`.
+        OSError: Or HTTPException: there is no good answer, or none by `until_s` on the monotonic clock, wherever
+            redirections lead (TimeoutError); see `web_trouble`.
         InputError: What the check of `options` raised about a redirection.
     """
     parts = urlsplit(address.reveal())
@@ -59,14 +73,14 @@ def ask(
     if parts.username:
         passwords.add_password(None, url, unquote(parts.username), unquote(parts.password or ""))
     opener = urllib.request.build_opener(
-        _Http(),
-        _Https(tls_context(options)),
+        _Http(until_s),
+        _Https(until_s, tls_context(options)),
         urllib.request.HTTPBasicAuthHandler(passwords),
         urllib.request.HTTPDigestAuthHandler(passwords),
         _Redirects(options.check),
     )
     request = urllib.request.Request(url, headers=dict(headers or {}))  # noqa: S310 - an address is http or https here
-    response: HTTPResponse = opener.open(request, timeout=options.stall_s)
+    response: Answer = opener.open(request, timeout=options.stall_s)
     return response
 
 
@@ -87,17 +101,16 @@ def tls_context(options: ConnectionOptions) -> ssl.SSLContext:
     return context
 
 
-def read_within(response: HTTPResponse, most_bytes: int, until_s: float) -> bytes:
+def read_within(response: Answer, most_bytes: int, until_s: float) -> bytes:
     """Return what is left of an answer, `most_bytes` at most.
 
     Raises:
         OSError: Or HTTPException: it broke off, or was not over at `until_s` on the monotonic clock (TimeoutError).
     """
     got = bytearray()
-    while len(got) < most_bytes and (chunk := response.read1(min(most_bytes - len(got), _CHUNK_BYTES))):
-        got += chunk
-        if monotonic() > until_s:
-            raise TimeoutError("an answer that goes on and on")
+    with _broken_off(response.connection, until_s):
+        while len(got) < most_bytes and (chunk := response.read1(min(most_bytes - len(got), _CHUNK_BYTES))):
+            got += chunk
     return bytes(got)
 
 
@@ -106,7 +119,7 @@ def web_trouble(error: Exception) -> Trouble:
     if isinstance(error, HTTPError):
         return _STATUS.get(error.code, Trouble.SERVER)
     reason = error.reason if isinstance(error, URLError) else error
-    if getattr(reason, "errno", None) in _UNREACHABLE:
+    if getattr(reason, "errno", None) in UNREACHABLE:
         return Trouble.UNREACHABLE
     return next((trouble for kind, trouble in _TROUBLES if isinstance(reason, kind)), Trouble.SERVER)
 
@@ -114,20 +127,42 @@ def web_trouble(error: Exception) -> Trouble:
 class _InTime(HTTPConnection):
     """A connection whose limit is for the head of an answer, too, and not for each of its bytes alone."""
 
+    response_class = Answer
+
+    def __init__(self, host: str, *, until_s: float, **how: Any) -> None:
+        super().__init__(host, **how)
+        self._until_s = until_s
+
+    def connect(self) -> None:
+        stall_s, left_s = self.timeout or 0.0, self._until_s - monotonic()
+        if left_s <= 0:
+            raise TimeoutError("no time is left")
+        self.timeout = min(stall_s, left_s)
+        super().connect()
+        self.timeout = stall_s
+        self.sock.settimeout(stall_s)  # what is behind an address may be read for longer than it was asked for
+
     def getresponse(self) -> HTTPResponse:
-        over = Event()
-        timer = Timer(2 * (self.timeout or 0.0), _break_off, (self.sock, over))
-        timer.start()
-        try:
+        with _broken_off(self.sock, min(monotonic() + 2 * (self.timeout or 0.0), self._until_s)):
             return super().getresponse()
-        finally:
-            timer.cancel()
-            if over.is_set():
-                raise TimeoutError("an answer whose head goes on and on")
 
 
 class _InTimeTls(_InTime, HTTPSConnection):
     pass
+
+
+@contextmanager
+def _broken_off(connection: socket.socket, until_s: float) -> Iterator[None]:
+    """Break a connection off, and raise TimeoutError, unless what is within is over in time."""
+    over = Event()
+    timer = Timer(until_s - monotonic(), _break_off, (connection, over))
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        if over.is_set():
+            raise TimeoutError("an answer that goes on and on")
 
 
 def _break_off(connection: socket.socket, over: Event) -> None:
@@ -137,17 +172,21 @@ def _break_off(connection: socket.socket, over: Event) -> None:
 
 
 class _Http(urllib.request.HTTPHandler):
+    def __init__(self, until_s: float) -> None:
+        super().__init__()
+        self._until_s = until_s
+
     def http_open(self, req: urllib.request.Request) -> HTTPResponse:
-        return self.do_open(_InTime, req)
+        return self.do_open(partial(_InTime, until_s=self._until_s), req)
 
 
 class _Https(urllib.request.HTTPSHandler):
-    def __init__(self, context: ssl.SSLContext) -> None:
+    def __init__(self, until_s: float, context: ssl.SSLContext) -> None:
         super().__init__(context=context)
-        self._trusted = context
+        self._until_s, self._trusted = until_s, context
 
     def https_open(self, req: urllib.request.Request) -> HTTPResponse:
-        return self.do_open(_InTimeTls, req, context=self._trusted)
+        return self.do_open(partial(_InTimeTls, until_s=self._until_s), req, context=self._trusted)
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):

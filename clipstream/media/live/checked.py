@@ -107,7 +107,7 @@ class CheckedReading:
         self._check(address)
         first, end = int(told.get("offset", 0)), int(told.get("end_offset", 0))
         ranged = {"Range": f"bytes={first}-{end - 1 if end else ''}"} if first or end else {}
-        response = ask(address, self._options, ranged)
+        response = ask(address, self._options, ranged, self.until_s)
         if first and response.status != HTTPStatus.PARTIAL_CONTENT:
             response.close()
             raise OSError("the server gives no part of a file")

@@ -17,9 +17,10 @@ from av.container import Flags
 from av.stream import Discard
 
 from clipstream.media.live.address import LiveAddress
+from clipstream.media.live.asking import tls_context
 from clipstream.media.live.checked import CheckedReading, check_connection
 from clipstream.media.live.clock import FILE, IN_PIECES, REAL_TIME, Delivery
-from clipstream.media.live.troubles import ConnectionOptions, ConnectionProblem, Trouble
+from clipstream.media.live.troubles import UNREACHABLE, ConnectionOptions, ConnectionProblem, Trouble
 from clipstream.media.live.variants import leave_best_variant
 from clipstream.media.probe import PLAIN_FORMATS, choose_audio, choose_video, usable
 
@@ -56,7 +57,6 @@ _HELD_PACKETS = 100
 _USUAL_RATE_HZ = Fraction(25)
 
 _BUSY = frozenset({errno.EBUSY, errno.EADDRINUSE})
-_UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN, errno.EADDRNOTAVAIL})
 _VAGUE = frozenset({errno.EIO, errno.EINVAL})
 
 
@@ -311,7 +311,7 @@ def _trouble(error: Exception, *, opening: bool) -> Trouble | None:
     if isinstance(error, av.error.InvalidDataError):
         return Trouble.NOT_MEDIA if opening else Trouble.LOST
     number = getattr(error, "errno", None)
-    if number in _UNREACHABLE:
+    if number in UNREACHABLE:
         return Trouble.UNREACHABLE
     if number in _BUSY:
         return Trouble.BUSY
@@ -328,11 +328,10 @@ def _diagnose(address: LiveAddress, options: ConnectionOptions) -> Trouble:
         return Trouble.UNKNOWN_HOST
     if address.scheme not in {"https", "rtsps", "rtmps"} or not options.check_certificate:
         return Trouble.SERVER
-    context = ssl.create_default_context(cafile=str(options.certificates) if options.certificates else None)
     try:
         with (
             socket.create_connection((address.host, address.port), timeout=options.open_s) as plain,
-            context.wrap_socket(plain, server_hostname=address.host),
+            tls_context(options).wrap_socket(plain, server_hostname=address.host),
         ):
             return Trouble.SERVER
     except ssl.SSLCertVerificationError:

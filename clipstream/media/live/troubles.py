@@ -1,5 +1,6 @@
 """How to connect to a live stream, and what may keep it from being read."""
 
+import errno
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -7,7 +8,10 @@ from pathlib import Path
 from clipstream.errors import InputError
 from clipstream.media.live.address import AddressCheck, LiveAddress
 
-__all__ = ["ConnectionOptions", "ConnectionProblem", "Trouble"]
+__all__ = ["UNREACHABLE", "ConnectionOptions", "ConnectionProblem", "Trouble"]
+
+UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN, errno.EADDRNOTAVAIL})
+"""Numbers of errors of a host that no packet gets to."""
 
 
 class Trouble(Enum):

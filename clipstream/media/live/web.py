@@ -66,7 +66,7 @@ def find_media(address: LiveAddress, options: ConnectionOptions | None = None) -
         options.check(address)
     until_s = monotonic() + _PATIENCE * options.stall_s
     try:
-        with ask(address, options) as response:
+        with ask(address, options, until_s=until_s) as response:
             found = behind(address, response.url)
             head = read_within(response, len(PLAYLIST_MARK), until_s)
             length = response.headers.get("Content-Length") or ""
@@ -98,17 +98,17 @@ def media_suffix(address: LiveAddress) -> str:
 
 def _lists_in(text: str, where: LiveAddress, options: ConnectionOptions, until_s: float) -> Iterator[str]:
     """Give the playlists that a playlist of playlists names: all where each is to be checked, or else the first."""
-    named = _checked(text, where, options)
+    named = _checked(text, where, options, until_s)
     if "#EXT-X-STREAM-INF" not in text:
         return
     for one in named[: _MOST if options.check is not None else 1]:
-        with ask(one, options) as response:
+        with ask(one, options, until_s=until_s) as response:
             inner = read_within(response, PLAYLIST_BYTES, until_s).decode(errors="replace")
-        _checked(inner, one, options)
+        _checked(inner, one, options, until_s)
         yield inner
 
 
-def _checked(text: str, where: LiveAddress, options: ConnectionOptions) -> list[LiveAddress]:
+def _checked(text: str, where: LiveAddress, options: ConnectionOptions, until_s: float) -> list[LiveAddress]:
     """Return the addresses that a playlist names, its hosts checked."""
     try:
         urls = [urljoin(where.reveal(), uri).replace(" ", "%20") for uri in _named(text)]
@@ -120,6 +120,8 @@ def _checked(text: str, where: LiveAddress, options: ConnectionOptions) -> list[
         if other is not None or "METHOD=AES-128" in text:
             raise ConnectionProblem(where, Trouble.BARRED)
         for one in islice({(one.scheme, one.host, one.port): one for one in named}.values(), _MOST):
+            if monotonic() > until_s:
+                raise TimeoutError("names that take long to look up")
             options.check(one)
     return named
 
