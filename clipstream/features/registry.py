@@ -34,13 +34,21 @@ class Selection:
 
     @property
     def slices_ahead(self) -> int:
-        """Slices worth having ready while a model runs on others; 0 if no feature runs a model."""
-        return max((2 * getattr(feature, "slices_at_once", 0) for feature in self.features), default=0)
+        """Slices worth having ready while a model runs on others; 0 if no feature runs a model.
+
+        Decoding comes in bursts, a group of pictures at a time: with two slices ready the model waits for it now and
+        then (CLIP at 2 fps: a tenth longer by the clock than with four, and eight gain nothing more).
+        """
+        return max((max(2 * at_once, 4) for at_once in self._slices_at_once), default=0)
 
     @property
     def streams_at_once(self) -> int:
         """Streams that a worker should read at a time, so that models see larger batches where they gain from it."""
-        return max((min(getattr(feature, "slices_at_once", 1), 4) for feature in self.features), default=1)
+        return max((min(at_once, 4) for at_once in self._slices_at_once), default=1)
+
+    @property
+    def _slices_at_once(self) -> list[int]:
+        return [feature.slices_at_once for feature in self.features if hasattr(feature, "slices_at_once")]
 
     @property
     def needs(self) -> MediaNeeds:
