@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from scenes import LIGHT, make_scene
 from structlog.testing import capture_logs
-from test_job import Notes
 from test_metrics import page
+from watchers import Notes
 
 from clipstream.errors import CutError
 from clipstream.job import Outcome, run_job

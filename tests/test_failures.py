@@ -1,12 +1,9 @@
 """A feature that fails in the middle of a run: it is counted and told, and no success where it was asked for."""
 
 import pickle
-import signal
 from collections.abc import Sequence
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import numpy as np
@@ -17,8 +14,8 @@ from saving_run import Brightness
 from scenes import LIGHT, clip_digests, make_scene
 from structlog.testing import capture_logs
 from test_clip_counts import Later, live_output
-from test_job import Notes
 from test_metrics import page
+from watchers import Impatient, Notes
 
 from clipstream import Input, Interval, Outcome, Row, Settings, job, run_job
 from clipstream.cli.run import exit_status
@@ -246,32 +243,16 @@ def test_a_run_without_a_feature_that_nobody_named_is_complete_and_says_so_each_
 
 @pytest.mark.usefixtures("memory")
 def test_an_interrupted_run_counts_each_slice_once(scene: Path, tmp_path: Path) -> None:
-    class Impatient(Notes):
-        def progressed(self, stream: str, media_s: Fraction) -> None:
-            if media_s == 5:
-                signal.raise_signal(signal.SIGTERM)
-
-    assert run(tmp_path, scene, Impatient(), features=LIGHT).state == "stopped"
+    assert run(tmp_path, scene, Impatient("scene"), features=LIGHT).state == "stopped"
     assert run(tmp_path, scene, features=LIGHT).message == f"{SAID}; the same command does it again."
 
 
 def test_an_input_that_failed_before_an_interruption_is_done_again_after_it(
     scene: Path, tmp_path: Path, memory: Memory
 ) -> None:
-    first_ended = Event()
-
-    class Impatient(Notes):
-        def progressed(self, stream: str, media_s: Fraction) -> None:
-            if stream == "second" and media_s == 5:
-                assert first_ended.wait(20)
-                signal.raise_signal(signal.SIGTERM)
-
-        def finished(self, outcome: Outcome) -> None:
-            first_ended.set()
-
     inputs = [Input(name, scene) for name in ("first", "second")]
     settings = Settings(out=str(tmp_path), top=2, features=LIGHT, workers=1)
-    assert [one.state for one in run_job(inputs, settings, Impatient())] == ["failed", "stopped"]
+    assert [one.state for one in run_job(inputs, settings, Impatient("second", after="first"))] == ["failed", "stopped"]
     memory.short = False
     first, _ = run_job(inputs, settings, Notes())
     assert (first.state, manifest_of(first).failures) == ("done", ())
