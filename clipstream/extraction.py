@@ -31,27 +31,16 @@ class Extractor:
     Args:
         features: The features, in order.
         keep: What is done with every observation, if anything.
-        measured: Told of the row of every slice.
     """
 
-    def __init__(
-        self,
-        features: Sequence[AnyFeature],
-        keep: Keep | None = None,
-        measured: Callable[[Row], None] | None = None,
-    ) -> None:
-        self._features = tuple(features)
-        self._keep, self._measured = keep, measured
+    def __init__(self, features: Sequence[AnyFeature], keep: Keep | None = None) -> None:
+        self._features, self._keep = tuple(features), keep
         self._report = _Reporter()
 
     def __call__(self, slices: Sequence[Slice]) -> list[tuple[str, Row]]:
         """Return a row for each slice, in order, keyed by its stream."""
         media = [item for item in slices if item.end is None]
-        measured = self._rows(media) if media else []
-        if self._measured is not None:
-            for row in measured:
-                self._measured(row)
-        rows = iter(measured)
+        rows = iter(self._rows(media) if media else [])
         return [(item.stream, next(rows) if item.end is None else _end(item)) for item in slices]
 
     def _rows(self, slices: list[Slice]) -> list[Row]:

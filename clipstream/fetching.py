@@ -9,8 +9,8 @@ from threading import Event
 
 from clipstream.media.inputs import STATE_FOLDER, Input
 from clipstream.media.live.address import AddressCheck, LiveAddress
-from clipstream.media.live.connection import ConnectionOptions
 from clipstream.media.live.download import fetch
+from clipstream.media.live.troubles import ConnectionOptions
 from clipstream.media.live.web import WebMedia
 from clipstream.media.probe import fingerprint
 from clipstream.report.files import write_atomically

@@ -5,12 +5,10 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from threading import Event, Lock
-from typing import Literal, Protocol, runtime_checkable
 
 import structlog
 
@@ -22,7 +20,7 @@ from clipstream.live import Cameras
 from clipstream.log import traceback_of
 from clipstream.media.inputs import STATE_FOLDER, Input
 from clipstream.media.live.address import LiveInput
-from clipstream.media.live.connection import ConnectionOptions
+from clipstream.media.live.troubles import ConnectionOptions
 from clipstream.media.probe import MediaInfo, fingerprint, probe
 from clipstream.media.slices import Slice
 from clipstream.namesakes import claim, live_named_apart, named_apart
@@ -36,60 +34,11 @@ from clipstream.settings import Settings
 from clipstream.stopping import is_out_of_room, stop_on_signals, why_broken
 from clipstream.telling import Telling
 from clipstream.timing import slice_start
+from clipstream.watchers import FetchWatcher, Outcome, OutcomeState, Watcher
 
-__all__ = ["FetchWatcher", "Outcome", "Watcher", "run_job"]
-
-OutcomeState = Literal["done", "already_done", "stopped", "failed", "bad_input"]
+__all__ = ["run_job"]
 
 _log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one input.
-
-    Attributes:
-        stream: Its name.
-        source: The file, or the address without its secrets.
-        folder: Where its results are.
-        state: `"done"`, `"already_done"` (with the same settings, nothing was repeated), `"stopped"` (the same command
-            goes on with it), `"failed"`, or `"bad_input"`.
-        message: One line: why it failed, or what is to be known about it.
-        manifest: What was found.
-        read_s: Of a live stream, for how much of its time something came and was looked at in this run.
-    """
-
-    stream: str
-    source: Path | str
-    folder: Path
-    state: OutcomeState
-    message: str | None = None
-    manifest: Manifest | None = None
-    read_s: Fraction | None = None
-
-
-class Watcher(Protocol):
-    """Told how a run goes. Called from worker threads; must return at once."""
-
-    def started(self, stream: str, duration_s: Fraction | None) -> None:
-        """A stream is about to be read; its duration as far as its container tells."""
-
-    def progressed(self, stream: str, media_s: Fraction) -> None:
-        """A stream has been read up to `media_s`."""
-
-    def clip_written(self, stream: str, interval: Interval, path: Path) -> None:
-        """A clip is there."""
-
-    def finished(self, outcome: Outcome) -> None:
-        """An input is done with, one way or another."""
-
-
-@runtime_checkable
-class FetchWatcher(Protocol):
-    """A watcher that is also told how fetching goes."""
-
-    def fetching(self, stream: str, share: float) -> None:
-        """So much of a stream has been fetched, 0 to 1, or from now on will be."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from prometheus_client.registry import Collector
 
 from clipstream.errors import OutputError, UsageError
 from clipstream.live.overload import Saving
-from clipstream.media.live.connection import Trouble
 from clipstream.media.live.status import FeedState, FeedStatus
+from clipstream.media.live.troubles import Trouble
 from clipstream.notify import QueueStatus
 from clipstream.output import ClipCounts
 

@@ -6,7 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import Protocol, Self, runtime_checkable
+from typing import Self
 
 import structlog
 
@@ -22,20 +22,13 @@ from clipstream.report.manifest import MANIFEST_NAME
 from clipstream.results import Interval
 from clipstream.settings import Settings
 from clipstream.timing import SLICE_S, WARM_UP_S
+from clipstream.watchers import WarmUpWatcher
 
-__all__ = ["Telling", "WarmUpWatcher"]
+__all__ = ["Telling"]
 
 _OUTBOX = "outbox"
 
 _log = structlog.get_logger()
-
-
-@runtime_checkable
-class WarmUpWatcher(Protocol):
-    """A watcher that is also told of live streams whether it is known what is usual in them."""
-
-    def warming_up(self, stream: str, seconds: float) -> None:
-        """It is not known, and nothing is given out, until so many seconds were seen; with 0 seconds, it is known."""
 
 
 class Telling:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import structlog
 from numpy.typing import NDArray
+from receiver import Receiver, receiving
 
 from clipstream.features.base import FeatureInfo, Signal
 from clipstream.media.cut.encoders import ordinary_priority
@@ -101,6 +102,14 @@ def clean_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
     """No options from outside: for tests of the command line."""
     for option in options():
         monkeypatch.delenv(option.variable, raising=False)
+
+
+@pytest.fixture
+def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+    """Return a web service on loopback that keeps what is posted to it."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with receiving() as made:
+        yield made
 
 
 SummaryMaker = Callable[..., StreamSummary]

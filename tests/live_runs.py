@@ -136,6 +136,13 @@ class LiveRun:
         assert manifest is not None
         return manifest.highlights
 
+    def assert_no_frame_is_shown_twice(self, stream: str = "cam") -> list[list[int]]:
+        """Check that no frame is in two of a camera's clips, or in one twice, and return the numbers in each."""
+        clips = [numbers_in(self.out / stream / one.clip) for one in self.highlights(stream) if one.clip]
+        everything = [number for clip in clips for number in clip]
+        assert len(everything) == len(set(everything)), clips
+        return clips
+
     def started(self, stream: str, duration_s: Fraction | None) -> None: ...
 
     def progressed(self, stream: str, media_s: Fraction) -> None: ...
@@ -212,9 +219,7 @@ def assert_nothing_lost(run: LiveRun, server: RtspServer, stream: str = "cam", c
     """
     found = run.highlights(stream)
     assert all(one.clip is not None for one in found), [one.notes for one in found]
-    clips = [numbers_in(run.out / stream / str(one.clip)) for one in found]
-    everything = [number for clip in clips for number in clip]
-    assert len(everything) == len(set(everything)), clips
+    clips = run.assert_no_frame_is_shown_twice(stream)
     intact = intact_numbers(server, camera)
     for one, clip in zip(found, clips, strict=True):
         assert clip == sorted(clip)

@@ -23,7 +23,6 @@ from clipstream.cli.run import exit_status
 from clipstream.cli.summary import notices, print_summary
 from clipstream.errors import InputNotFoundError, OutputError
 from clipstream.failures import Failure
-from clipstream.job import Outcome, Watcher
 from clipstream.log import configure_logging
 from clipstream.media.cutting import ClipResult
 from clipstream.media.inputs import Input
@@ -31,6 +30,7 @@ from clipstream.report.description import describe
 from clipstream.report.manifest import Manifest, Reel, Source
 from clipstream.results import Interval, StreamSummary
 from clipstream.settings import Settings, options
+from clipstream.watchers import Outcome, Watcher
 
 HEAVY = ("av", "bytewax", "cv2", "numpy", "rich", "scipy", "torch")
 INTERVAL = Interval("match", 1, 1000, 4000, 2000, 3.0)

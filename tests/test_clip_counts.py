@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from scenes import LIGHT, make_scene
 from structlog.testing import capture_logs
-from test_job import Notes
 from test_metrics import page
+from watchers import Notes
 
 from clipstream.errors import CutError
-from clipstream.job import Outcome, run_job
+from clipstream.job import run_job
 from clipstream.live import Cameras, LiveOutput
 from clipstream.media.cutting import ClipResult, ClipSpec, Cutter
 from clipstream.media.inputs import Input
@@ -23,6 +23,7 @@ from clipstream.output import ClipCounts, ClipTally, OutputContext
 from clipstream.report.manifest import read_manifest
 from clipstream.results import Interval
 from clipstream.settings import Settings
+from clipstream.watchers import Outcome
 
 
 def shown(url: str, stream: str) -> ClipCounts:

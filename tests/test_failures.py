@@ -1,21 +1,21 @@
 """A feature that fails in the middle of a run: it is counted and told, and no success where it was asked for."""
 
 import pickle
-import signal
 from collections.abc import Sequence
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import numpy as np
 import pytest
+from live_runs import SPEED, LiveRun, make_footage
 from numpy.typing import NDArray
 from saving_run import Brightness
 from scenes import LIGHT, clip_digests, make_scene
+from structlog.testing import capture_logs
 from test_clip_counts import Later, live_output
-from test_job import Notes
+from test_metrics import page
+from watchers import Impatient, Notes
 
 from clipstream import Input, Interval, Outcome, Row, Settings, job, run_job
 from clipstream.cli.run import exit_status
@@ -23,11 +23,12 @@ from clipstream.cli.summary import notices
 from clipstream.errors import FeatureUnavailableError
 from clipstream.extraction import Extractor, Following
 from clipstream.failures import Failure, add_failures, in_one_line
-from clipstream.features.base import AnyFeature, Follower, Observation, Signal
+from clipstream.features.base import AnyFeature, FeatureInfo, Follower, Observation, Signal
 from clipstream.features.registry import Selection, features_asked_for, select_features
 from clipstream.media.slices import MediaNeeds, Slice
 from clipstream.output import ClipTally
 from clipstream.report.manifest import FailedFeature, Manifest, read_manifest
+from clipstream.testing import RtspServer
 
 SAID = "motion failed in 41 of 41 slices: MemoryError"
 
@@ -90,14 +91,10 @@ def numbers(rows: Sequence[Row]) -> list[list[float]]:
 
 
 def test_a_row_tells_of_the_features_that_failed_in_its_slice_and_of_no_others() -> None:
-    measured: list[Row] = []
-    extract = Extractor(
-        [Sense("smell", RuntimeError("out of\n  luck.")), Sense("touch", ValueError(), ())], None, measured.append
-    )
+    extract = Extractor([Sense("smell", RuntimeError("out of\n  luck.")), Sense("touch", ValueError(), ())])
     rows = [row for n in range(2) for _, row in extract([Slice("s", n)])]
     assert [row.failures for row in rows] == [(Failure("smell", 1, "RuntimeError: out of luck"),), ()]
     assert [row.errors for row in rows] == [1, 0]
-    assert measured == rows
 
 
 @pytest.mark.parametrize(
@@ -246,32 +243,16 @@ def test_a_run_without_a_feature_that_nobody_named_is_complete_and_says_so_each_
 
 @pytest.mark.usefixtures("memory")
 def test_an_interrupted_run_counts_each_slice_once(scene: Path, tmp_path: Path) -> None:
-    class Impatient(Notes):
-        def progressed(self, stream: str, media_s: Fraction) -> None:
-            if media_s == 5:
-                signal.raise_signal(signal.SIGTERM)
-
-    assert run(tmp_path, scene, Impatient(), features=LIGHT).state == "stopped"
+    assert run(tmp_path, scene, Impatient("scene"), features=LIGHT).state == "stopped"
     assert run(tmp_path, scene, features=LIGHT).message == f"{SAID}; the same command does it again."
 
 
 def test_an_input_that_failed_before_an_interruption_is_done_again_after_it(
     scene: Path, tmp_path: Path, memory: Memory
 ) -> None:
-    first_ended = Event()
-
-    class Impatient(Notes):
-        def progressed(self, stream: str, media_s: Fraction) -> None:
-            if stream == "second" and media_s == 5:
-                assert first_ended.wait(20)
-                signal.raise_signal(signal.SIGTERM)
-
-        def finished(self, outcome: Outcome) -> None:
-            first_ended.set()
-
     inputs = [Input(name, scene) for name in ("first", "second")]
     settings = Settings(out=str(tmp_path), top=2, features=LIGHT, workers=1)
-    assert [one.state for one in run_job(inputs, settings, Impatient())] == ["failed", "stopped"]
+    assert [one.state for one in run_job(inputs, settings, Impatient("second", after="first"))] == ["failed", "stopped"]
     memory.short = False
     first, _ = run_job(inputs, settings, Notes())
     assert (first.state, manifest_of(first).failures) == ("done", ())
@@ -293,3 +274,30 @@ def test_a_live_stream_goes_on_and_its_manifest_tells_what_failed_so_far(tmp_pat
         ("running", FailedFeature("pose", 3, 10, "MemoryError")),
         ("stopped", FailedFeature("pose", 4, 11, "MemoryError")),
     ]
+
+
+def test_a_follower_that_fails_a_camera_is_in_the_manifest_and_the_metrics_while_the_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gaze = Gaze(KeyError("who"), loses_at=range(10_000))
+
+    def select(settings: Settings) -> Selection:
+        usual = select_features(settings)
+        info = FeatureInfo(gaze.name, gaze.weight, gaze.signals)
+        return replace(usual, features=(*usual.features, gaze), infos=(*usual.infos, info))
+
+    monkeypatch.setattr(job, "select_features", select)
+    footage = make_footage(tmp_path / "footage.mp4", length_s=40)
+    with (
+        capture_logs() as logged,
+        RtspServer(footage, speed=SPEED) as server,
+        LiveRun(tmp_path, {"cam": server.url}, options={"metrics": "0", "workers": 2}) as live,
+    ):
+        live.more_clips(1)
+        running = read_manifest(tmp_path / "cam")
+        (url,) = (one["url"] for one in logged if one["event"] == "metrics_served")
+        counted = page(url)["clipstream_failed_measurements_total", (("stream", "cam"),)]
+    assert running is not None
+    (told,) = running.failures
+    assert (running.status, told.name, told.error) == ("running", "gaze", "KeyError: 'who'")
+    assert counted >= told.slices > 0

@@ -37,13 +37,14 @@ def test_a_flow_embeds_highlights_beside_another_branch(scenes: list[Input]) -> 
     intervals: list[tuple[str, Interval]] = []
     summaries: list[tuple[str, StreamSummary]] = []
     counted: list[tuple[str, int]] = []
+    measured: list[Row] = []
     settings = Settings(features=LIGHT, top=2)
 
     flow = Dataflow("larger")
     slices = op.input("media", flow, MediaSource(scenes, settings))
     own = op.map("own_branch", slices, lambda item: (item.stream, item.frame_count))
     op.output("own_out", own, TestingSink(counted))
-    found = highlights("highlights", slices, settings)
+    found = highlights("highlights", slices, settings, measured=measured.append)
     for name, stream, sink in (
         ("rows", found.rows, rows),
         ("windows", found.windows, windows),
@@ -62,6 +63,7 @@ def test_a_flow_embeds_highlights_beside_another_branch(scenes: list[Input]) -> 
         assert [window.k for stream, window in windows if stream == item.stream] == list(range(7))
         assert sum(count for stream, count in counted if stream == item.stream) > 0
     assert {stream for stream, _ in summaries} == {"one", "two"}
+    assert measured == [row for _, row in rows if row.end is None]
 
 
 def test_two_highlights_operators_may_stand_in_one_flow(scenes: list[Input]) -> None:

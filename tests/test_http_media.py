@@ -14,8 +14,8 @@ from scenes import clip_digests, make_scene, run_program
 from clipstream.errors import InputError, StoppedError
 from clipstream.media.live import download
 from clipstream.media.live.address import LiveAddress
-from clipstream.media.live.connection import ConnectionOptions, ConnectionProblem, Trouble
 from clipstream.media.live.download import Fetched, fetch
+from clipstream.media.live.troubles import ConnectionOptions, ConnectionProblem, Trouble
 from clipstream.media.live.web import WebMedia, find_media
 from clipstream.report.manifest import Manifest, read_manifest
 from clipstream.testing import HttpServer

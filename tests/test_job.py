@@ -2,34 +2,17 @@
 
 import shutil
 import signal
-from fractions import Fraction
 from pathlib import Path
-from threading import Event
 
 import pytest
 from scenes import LIGHT, clip_digests, make_scene, run_program
+from watchers import Impatient, Notes
 
 from clipstream import Input, Interval, Outcome, Settings, run_job
 from clipstream.dataflow import run as dataflow_run
 from clipstream.errors import InputError, OutputError
 from clipstream.job_folders import only_run
 from clipstream.testing.media import Sound, Video, even_times, make_clip
-
-
-class Notes:
-    """A watcher that writes down what ends."""
-
-    def __init__(self) -> None:
-        self.ended: list[tuple[str, str]] = []
-
-    def started(self, stream: str, duration_s: Fraction | None) -> None: ...
-
-    def progressed(self, stream: str, media_s: Fraction) -> None: ...
-
-    def clip_written(self, stream: str, interval: Interval, path: Path) -> None: ...
-
-    def finished(self, outcome: Outcome) -> None:
-        self.ended.append((outcome.stream, outcome.state))
 
 
 @pytest.fixture(scope="module")
@@ -132,22 +115,11 @@ def test_a_file_that_was_moved_keeps_its_results(scene: Path, tmp_path: Path) ->
 
 
 def test_what_is_gone_of_an_input_that_ended_before_an_interruption_is_made_again(scene: Path, tmp_path: Path) -> None:
-    first_ended = Event()
-
-    class Impatient(Notes):
-        def progressed(self, stream: str, media_s: Fraction) -> None:
-            if stream == "second" and media_s == 5:
-                assert first_ended.wait(20)
-                signal.raise_signal(signal.SIGTERM)
-
-        def finished(self, outcome: Outcome) -> None:
-            first_ended.set()
-
     inputs, settings = (
         [Input(name, scene) for name in ("first", "second")],
         Settings(features=LIGHT, out=str(tmp_path), top=2),
     )
-    assert states(run_job(inputs, settings, Impatient())) == ["done", "stopped"]
+    assert states(run_job(inputs, settings, Impatient("second", after="first"))) == ["done", "stopped"]
     shutil.rmtree(tmp_path / "first")
     assert states(run_job(inputs, settings, Notes())) == ["done", "done"]
     assert len(clip_digests(tmp_path)) == 4
@@ -156,27 +128,18 @@ def test_what_is_gone_of_an_input_that_ended_before_an_interruption_is_made_agai
 def test_a_manifest_of_other_settings_does_not_vouch_for_the_clips_of_a_run_that_goes_on(
     scene: Path, tmp_path: Path
 ) -> None:
-    class Impatient(Notes):
-        def __init__(self, at: str) -> None:
-            super().__init__()
-            self._at = at
-
-        def progressed(self, stream: str, media_s: Fraction) -> None:
-            if self._at == "reading" and media_s == 5:
-                signal.raise_signal(signal.SIGTERM)
-
+    class ImpatientLater(Notes):
         def clip_written(self, stream: str, interval: Interval, path: Path) -> None:
-            if self._at == "cutting":
-                signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
 
     inputs = [Input("scene", scene)]
     short, usual = (
         Settings(features=LIGHT, out=str(tmp_path), top=2, context_after_s=after_s) for after_s in (0.2, 1.0)
     )
-    assert states(run_job(inputs, short, Impatient("reading"))) == ["stopped"]
+    assert states(run_job(inputs, short, Impatient("scene"))) == ["stopped"]
     assert states(run_job(inputs, usual, Notes())) == ["done"]
     wanted = clip_digests(tmp_path)
-    run_job(inputs, short, Impatient("cutting"))
+    run_job(inputs, short, ImpatientLater())
     assert states(run_job(inputs, usual, Notes())) == ["done"]
     assert clip_digests(tmp_path) == wanted
 

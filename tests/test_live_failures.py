@@ -62,6 +62,14 @@ class Run:
         )
         self.output = LiveOutput(context, "cam", cameras, ())
 
+    def ending(self, *items: Interval | StreamSummary) -> Manifest:
+        """Take what there is, end, and return the one manifest that was told at the end."""
+        for item in items:
+            self.output.add(item)
+        self.output.close()
+        (ending,) = self.endings
+        return ending
+
     @property
     def clips(self) -> list[str | None]:
         manifest = read_manifest(self.out / "cam")
@@ -152,12 +160,8 @@ def test_a_run_that_ends_with_a_clip_that_was_never_announced_has_failed(
     jammed: tuple[Telling, Jam], tmp_path: Path, summary: StreamSummary
 ) -> None:
     teller, outbox = jammed
-    run = Run(tmp_path, teller)
-    for item in (MOMENT, summary):
-        run.output.add(item)
-    run.output.close()
+    ending = Run(tmp_path, teller).ending(MOMENT, summary)
     outbox.mend()
-    (ending,) = run.endings
     assert (ending.status, ending.highlights[0].clip is None) == ("failed", False)
     assert str(ending.error).startswith("1 of 1 clips could not be cut or announced: ")
 
@@ -173,11 +177,7 @@ def test_a_run_whose_clips_could_not_be_cut_or_written_has_failed_and_says_why(
 ) -> None:
     cutter.refuses = why
     with telling(tmp_path) as teller:
-        run = Run(tmp_path, teller)
-        for item in (MOMENT, summary):
-            run.output.add(item)
-        run.output.close()
-    (ending,) = run.endings
+        ending = Run(tmp_path, teller).ending(MOMENT, summary)
     assert (ending.status, ending.error) == ("failed", f"1 of 1 clips could not be cut or announced: {why}")
     assert read_manifest(tmp_path / "cam") == ending
 
@@ -188,10 +188,7 @@ def test_a_run_is_complete_though_of_a_highlight_nothing_was_recorded(
     cutter.refuses = NotRecordedError("cam: nothing is recorded between 10.250 s and 14.000 s.")
     with telling(tmp_path) as teller:
         run = Run(tmp_path, teller)
-        for item in (MOMENT, summary):
-            run.output.add(item)
-        run.output.close()
-    (ending,) = run.endings
+        ending = run.ending(MOMENT, summary)
     assert (ending.status, ending.error, run.clips) == ("complete", None, [None])
 
 
@@ -204,7 +201,5 @@ def test_a_clip_that_could_be_written_after_all_is_no_failure(
         run.output.add(MOMENT)
         cutter.refuses = None
         clock.now_s += 1
-        run.output.add(summary)
-        run.output.close()
-    (ending,) = run.endings
+        ending = run.ending(summary)
     assert (ending.status, len(ending.highlights)) == ("complete", 1)

@@ -14,9 +14,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from clipstream.errors import OutputError, UsageError
 from clipstream.live.overload import Saving
-from clipstream.media.live.connection import Trouble
 from clipstream.media.live.slicer import AnalysisRate
 from clipstream.media.live.status import FeedState, FeedStatus
+from clipstream.media.live.troubles import Trouble
 from clipstream.metrics import Metrics, StreamStatus, markdown_table
 from clipstream.notify import QueueStatus
 from clipstream.output import ClipCounts

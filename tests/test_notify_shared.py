@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from receiver import Receiver, receiving, until
+from receiver import Receiver, until
 from test_notify_webhooks import FIRST, QUICK, ROOT, SECOND, THIRD
 
 from clipstream.notify import Outbox
@@ -18,13 +18,6 @@ from clipstream.notify.queue import Queue
 @pytest.fixture(autouse=True)
 def _attentive(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("clipstream.notify.queue._LOOK_S", 0.01)
-
-
-@pytest.fixture
-def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with receiving() as made:
-        yield made
 
 
 @pytest.fixture

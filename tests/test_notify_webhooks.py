@@ -13,7 +13,7 @@ from threading import Event
 from time import time
 
 import pytest
-from receiver import Answer, Receiver, receiving, until
+from receiver import Answer, Receiver, until
 from structlog.testing import capture_logs
 
 from clipstream.errors import OutputError, UsageError
@@ -31,13 +31,6 @@ def message(number: int, stream: str = "camera") -> Message:
 
 
 FIRST, SECOND, THIRD = map(message, (1, 2, 3))
-
-
-@pytest.fixture
-def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with receiving() as made:
-        yield made
 
 
 @pytest.fixture

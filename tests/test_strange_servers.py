@@ -13,8 +13,9 @@ import pytest
 from clipstream.errors import InputError, OutputError
 from clipstream.media.live import download, web
 from clipstream.media.live.address import AddressCheck, LiveAddress
-from clipstream.media.live.connection import ConnectionOptions, ConnectionProblem, LiveConnection, Trouble
+from clipstream.media.live.connection import LiveConnection
 from clipstream.media.live.download import fetch
+from clipstream.media.live.troubles import ConnectionOptions, ConnectionProblem, Trouble
 from clipstream.media.live.web import WebMedia, find_media
 from clipstream.testing import HttpServer, RtspServer
 from clipstream.testing.media import Sound, Video, even_times, make_clip

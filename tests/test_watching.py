@@ -9,11 +9,11 @@ import pytest
 from rich.console import Console
 
 from clipstream.cli.watching import LineWatcher, LiveWatcher, Pace, QuietWatcher
-from clipstream.job import Outcome, Watcher
 from clipstream.report.description import describe
 from clipstream.report.manifest import Source
 from clipstream.results import Interval, StreamSummary
 from clipstream.settings import Settings
+from clipstream.watchers import Outcome, Watcher
 
 INTERVAL = Interval("match", 1, 1000, 4000, 2000, 3.0)
 

@@ -15,15 +15,17 @@ from clipstream.cli.summary import print_summary
 from clipstream.cli.watching import print_error, watching
 from clipstream.errors import ClipstreamError, InputError, UsageError
 from clipstream.fetching import WebInput
-from clipstream.job import Outcome, run_job
+from clipstream.job import run_job
 from clipstream.log import configure_logging
 from clipstream.media.live.address import AddressCheck, Credentials, LiveAddress, LiveInput, check_public, scrub
-from clipstream.media.live.connection import ConnectionOptions, LiveConnection
+from clipstream.media.live.connection import LiveConnection
+from clipstream.media.live.troubles import ConnectionOptions
 from clipstream.media.live.web import find_media
 from clipstream.options import JOB_VARIABLE
 from clipstream.report.manifest import MANIFEST_NAME, read_manifest
 from clipstream.report.page import REPORT_NAME
 from clipstream.settings import Settings
+from clipstream.watchers import Outcome
 
 __all__ = ["run_batch_job"]
 

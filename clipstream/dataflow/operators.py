@@ -68,18 +68,19 @@ def highlights(
         selection: The features; chosen from `settings` by default. Pass the source's, so that models load once.
         shelf: Folder beside the recovery store for what of a live stream's state never changes again, so that it is
             not in every snapshot.
-        measured: Told, in the worker, what the features said of each slice.
+        measured: Told of the row of each slice when it is complete, in the worker that has the stream's state: with
+            several processes, that may be another than the one that decoded it.
         warming: Told of a stream whether it is not known yet what is usual, at first and whenever that changes.
 
     Returns:
         A stream of each kind of result.
     """
     selection = selection or select_features(settings)
-    infos = selection.infos
+    features, infos = selection.features, selection.infos
     grid = WindowGrid.of_seconds(settings.window_s, settings.hop_s)
-    keep = Saving(settings, selection.features).keep if settings.save else None
-    seen = op.flat_map_batch("extract", slices, Extractor(selection.features, keep, measured))
-    windowed = op.stateful_batch("windows", seen, lambda state: _WindowsLogic(selection.features, grid, state))
+    keep = Saving(settings, features).keep if settings.save else None
+    seen = op.flat_map_batch("extract", slices, Extractor(features, keep))
+    windowed = op.stateful_batch("windows", seen, lambda state: _WindowsLogic(features, grid, state, measured))
     results = op.stateful_batch("peaks", windowed, lambda state: _PeaksLogic(settings, infos, state, shelf, warming))
     return Highlights(
         rows=op.filter_map_value("only_rows", windowed, _only_row),
@@ -94,9 +95,14 @@ class _WindowsLogic(StatefulBatchLogic[Row, Row | Window, tuple[FollowingState, 
     """Lets the followers complete each row, passes it on, and adds each window before the first row past its end."""
 
     def __init__(
-        self, features: Sequence[AnyFeature], grid: WindowGrid, state: tuple[FollowingState, WindowsState] | None
+        self,
+        features: Sequence[AnyFeature],
+        grid: WindowGrid,
+        state: tuple[FollowingState, WindowsState] | None,
+        measured: Callable[[Row], None] | None,
     ) -> None:
         following, windows = state or (None, None)
+        self._measured = measured
         self._following = Following(features, following)
         self._windows = Windows(grid, sum(len(feature.signals) for feature in features), windows)
 
@@ -104,6 +110,8 @@ class _WindowsLogic(StatefulBatchLogic[Row, Row | Window, tuple[FollowingState, 
         out: list[Row | Window] = []
         for seen in values:
             row = self._following.push(seen)
+            if self._measured is not None and row.end is None:
+                self._measured(row)
             out += [*self._windows.push(row), row]
         return out, values[-1].end is not None
 

@@ -17,10 +17,10 @@ from clipstream.live.overload import Overload, Saving
 from clipstream.live.pending import PendingHighlights
 from clipstream.media.inputs import RECORDINGS, STATE_FOLDER
 from clipstream.media.live.address import LiveInput
-from clipstream.media.live.connection import ConnectionOptions
 from clipstream.media.live.feed import LiveFeed
 from clipstream.media.live.recorder import Recorder
 from clipstream.media.live.status import FeedStatus
+from clipstream.media.live.troubles import ConnectionOptions
 from clipstream.media.pictures import DecodeMode
 from clipstream.media.slices import MediaNeeds, Slice
 from clipstream.report.files import write_atomically, writing

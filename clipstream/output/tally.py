@@ -53,7 +53,7 @@ class ClipTally:
         self._settle(stream, number, self._failed)
 
     def measured(self, row: Row) -> None:
-        """Take note of what the features said of a slice."""
+        """Take note of what the features and their followers said of a slice."""
         with self._lock:
             self._slices[row.stream] += 1
             if row.failures:

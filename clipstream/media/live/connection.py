@@ -24,7 +24,7 @@ from clipstream.media.live.troubles import UNREACHABLE, ConnectionOptions, Conne
 from clipstream.media.live.variants import leave_best_variant
 from clipstream.media.probe import PLAIN_FORMATS, choose_audio, choose_video, usable
 
-__all__ = ["ConnectionOptions", "ConnectionProblem", "LiveConnection", "Trouble", "check_protocol"]
+__all__ = ["LiveConnection", "check_protocol"]
 
 _MICRO = 1_000_000
 _ANALYSED_S = 1.5

@@ -15,12 +15,13 @@ import structlog
 from clipstream.media.live.address import LiveAddress, scrub
 from clipstream.media.live.backoff import Backoff
 from clipstream.media.live.clock import FILE, REAL_TIME, LiveClock
-from clipstream.media.live.connection import ConnectionOptions, ConnectionProblem, LiveConnection, Trouble
+from clipstream.media.live.connection import LiveConnection
 from clipstream.media.live.load import Load
 from clipstream.media.live.sink import PacketSink
 from clipstream.media.live.slice_queue import SliceQueue
 from clipstream.media.live.slicer import AnalysisRate, LiveSlicer
 from clipstream.media.live.status import FeedState, FeedStatus
+from clipstream.media.live.troubles import ConnectionOptions, ConnectionProblem, Trouble
 from clipstream.media.pictures import DecodeMode
 from clipstream.media.slices import MediaNeeds, Slice, StreamEnd
 from clipstream.timing import SLICE_S, slice_start

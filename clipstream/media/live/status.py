@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from fractions import Fraction
 
-from clipstream.media.live.connection import Trouble
 from clipstream.media.live.slicer import AnalysisRate
+from clipstream.media.live.troubles import Trouble
 
 __all__ = ["FeedState", "FeedStatus"]
 
