@@ -16,11 +16,11 @@ import pytest
 from srt_sender import free_port, sending
 
 from clipstream.errors import InputError
-from clipstream.media.live import connection, srt, srt_library
+from clipstream.media.live import connection, srt
 from clipstream.media.live.address import LiveAddress, check_public
 from clipstream.media.live.connection import ConnectionOptions, ConnectionProblem, LiveConnection, Trouble
 from clipstream.media.live.feed import LiveFeed
-from clipstream.media.live.srt import SrtReading, check_srt
+from clipstream.media.live.srt import SrtReading
 from clipstream.media.live.srt_library import SrtError, SrtSocket, load_library
 from clipstream.media.live.status import FeedState
 from clipstream.media.slices import FrameRequest, MediaNeeds, Slice
@@ -335,18 +335,6 @@ def test_a_host_that_cannot_be_reached_or_is_unknown_is_told(port: int, monkeypa
 
 def test_a_private_address_is_not_called_where_that_is_not_allowed(port: int) -> None:
     assert trouble_of(caller(port), ConnectionOptions(check=check_public)) is Trouble.BARRED
-
-
-def test_without_the_library_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(srt_library, "find_library", lambda _: None)
-    absent = srt_library.load_library.__wrapped__
-    monkeypatch.setattr(srt_library, "load_library", absent)
-    monkeypatch.setattr(srt, "load_library", absent)
-    address = LiveAddress.parse(f"srt://camera:9000?passphrase={HIDDEN}")
-    with pytest.raises(ConnectionProblem, match="apt install ffmpeg, dnf install srt-libs or brew install srt") as told:
-        check_srt(address)
-    assert "horse" not in str(told.value)
-    assert trouble_of("srt://127.0.0.1:9000") is Trouble.NO_LIBRARY
 
 
 def test_a_value_that_the_library_refuses_is_named() -> None:

@@ -5,8 +5,11 @@ import struct
 import pytest
 
 from clipstream.errors import InputError
+from clipstream.media.live import srt, srt_library
 from clipstream.media.live.address import Credentials, LiveAddress, stream_names
+from clipstream.media.live.srt_library import load_library
 from clipstream.media.live.srt_request import SrtRequest
+from clipstream.media.live.troubles import ConnectionOptions, ConnectionProblem, Trouble
 
 
 def asked(url: str) -> SrtRequest:
@@ -109,3 +112,17 @@ def test_streams_of_one_server_are_told_apart_by_their_streamid_and_by_nothing_e
     assert hidden("streamid=a&latency=1000&passphrase=0123456789") == hidden("streamid=a")
     one, other = (LiveAddress.parse(f"srt://camera:9000?streamid=#!::r={name}") for name in "ab")
     assert set(stream_names([one, other]).values()) == {"camera-9000", "camera-9000-2"}
+
+
+def test_without_the_library_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(srt_library, "find_library", lambda _: None)
+    monkeypatch.setattr(srt_library, "_HOMEBREW", ())
+    for module in (srt, srt_library):
+        monkeypatch.setattr(module, "load_library", load_library.__wrapped__)
+    address = LiveAddress.parse("srt://127.0.0.1:9000?passphrase=s3cret-s3cret")
+    with pytest.raises(ConnectionProblem, match="apt install ffmpeg, dnf install srt-libs or brew install srt") as told:
+        srt.check_srt(address)
+    assert "s3cret" not in str(told.value)
+    with pytest.raises(ConnectionProblem) as met:
+        srt.SrtReading(address, ConnectionOptions())
+    assert met.value.trouble is Trouble.NO_LIBRARY

@@ -113,6 +113,7 @@ class SrtSocket:
             self._epoll = self._native.srt_epoll_create()
             _open.add(self)
         try:
+            self._checked(self._epoll)
             if _accepted is None:
                 self._set(_RCVSYN, _NO)
                 self._set(_SNDSYN, _NO)
