@@ -152,6 +152,13 @@ def test_senders_that_call_come_and_go_and_a_port_is_heard_again_at_once(
         with sending(caller(port), clip):
             cam.until(connections=connections)
         cam.until(trouble=Trouble.ENDED)
+    assert set(cam.feed.status.troubles) == {Trouble.UNCALLED, Trouble.ENDED}
+
+
+def test_a_port_that_is_listened_on_already_is_said_to_be_in_use(port: int) -> None:
+    with sending(listener(port), None):
+        wait_until(lambda: trouble_of(listener(port), ConnectionOptions(open_s=0.1)) is Trouble.BUSY)
+        assert trouble_of(listener(port, "mss=1400")) is Trouble.BUSY
 
 
 def test_a_port_that_another_program_has_is_said_to_be_in_use() -> None:

@@ -39,8 +39,8 @@ _ERRORS: Mapping[int, Trouble] = {
     errno.EACCES: Trouble.FORBIDDEN,
     errno.EPERM: Trouble.FORBIDDEN,
 } | dict.fromkeys(UNREACHABLE, Trouble.UNREACHABLE)
-_IN_USE = 5015
-"""SRT_EBINDCONFLICT."""
+_IN_USE = frozenset({5011, 5015})
+"""SRT_EDUPLISTEN and SRT_EBINDCONFLICT: by another socket of this program."""
 
 
 class SrtReading:
@@ -165,4 +165,4 @@ def _called(request: SrtRequest, family: int, place: Place, until_s: float) -> S
 
 
 def _trouble(error: SrtError) -> Trouble:
-    return Trouble.BUSY if error.code == _IN_USE else _ERRORS.get(error.errno or 0, Trouble.REFUSED)
+    return Trouble.BUSY if error.code in _IN_USE else _ERRORS.get(error.errno or 0, Trouble.REFUSED)
