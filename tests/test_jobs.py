@@ -135,6 +135,13 @@ def test_private_addresses_are_refused_unless_allowed(server: HttpServer, scene:
     assert server.answered == ()
 
 
+def test_a_job_waits_for_nobody_to_call(tmp_path: Path) -> None:
+    code, status, _ = job(tmp_path, "srt://:9000?mode=listener&passphrase=s3cret-s3cret", CLIPSTREAM_FOR="5s")
+    assert (code, status["status"]) == (2, "FAILED")
+    assert "waits for nobody to call" in status["message"]
+    assert "s3cret" not in (tmp_path / "demo-123" / "status.json").read_text("utf-8")
+
+
 def test_a_camera_is_watched_for_the_time_given_and_the_same_message_is_answered_without_it(
     scene: Path, tmp_path: Path
 ) -> None:

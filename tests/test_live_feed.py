@@ -188,7 +188,6 @@ def test_a_lost_server_is_found_again_and_the_gap_is_as_long_as_in_the_world(
         ("rtsp://me:s3cret@127.0.0.1:{port}/nothing", Trouble.NOT_FOUND),
         ("rtsp://me:s3cret@127.0.0.1:9/live", Trouble.REFUSED),
         ("rtsp://me:s3cret@name.invalid/live", Trouble.UNKNOWN_HOST),
-        ("srt://me:s3cret@127.0.0.1:9/live", Trouble.NO_PROTOCOL),
     ],
 )
 def test_what_keeps_a_stream_from_being_read_is_told_without_its_secrets(

@@ -126,6 +126,8 @@ class _Batch:
         credentials = Credentials.of_option(settings.credentials) if settings.credentials else Credentials()
         address = LiveAddress.parse(self._message.stream_url).joined(credentials)
         self._status = replace(self._status, source=str(address))
+        if address.listens:
+            raise InputError(f"{address}: a job waits for nobody to call; let it call the sender, srt://HOST:PORT.")
         check: AddressCheck | None = None
         if not settings.allow_private:
             check = check_public

@@ -36,6 +36,9 @@ _PASSING = re.compile(
 )
 """Names of parameters that let someone in, or say until when: they change, and the stream stays what it is."""
 
+_SRT_STREAM = frozenset({"srt_streamid", "streamid"})
+"""All else that an address of SRT asks for is how the stream comes, and not which one."""
+
 # Up to the last @ before a blank or a quote: an unescaped password may hold @ and / itself.
 _USERINFO = re.compile(r"""(?<=://)[^\s'"<>]*@""")
 _PARAMETERS = re.compile(r"""(://[^\s'"<>?]*\?)[^\s'"<>]*""")
@@ -84,7 +87,7 @@ class LiveAddress:
         if not is_live(text):
             raise InputError(f"{scheme if '://' in text else 'this'}: no address of a live stream; use rtsp://… or so.")
         try:
-            parts = urlsplit(text)
+            parts = _split(text)
             port = parts.port
             if port is not None and "@" in parts.path and "@" not in parts.netloc:
                 raise ValueError  # noqa: TRY301 - what looks like host and port is user and password
@@ -98,7 +101,15 @@ class LiveAddress:
             raise InputError(f"{scheme}://…: the address names no host; write {scheme}://HOST/PATH.")
         if re.search(r"[\s\x00-\x1f]", text):
             raise InputError(f"{scheme}://{host}…: the address holds blanks; write them as %20.")
-        return cls(scheme, host, port or _PORTS.get(scheme), text)
+        address = cls(scheme, host, port or _PORTS.get(scheme), text)
+        if scheme == "srt" and not host and not address.listens:
+            raise InputError("srt://…: the address names no host; write srt://HOST:PORT, or srt://:PORT?mode=listener.")
+        return address
+
+    @property
+    def listens(self) -> bool:
+        """Whether it waits to be called by who sends, as `srt://:9000?mode=listener` does."""
+        return self.scheme == "srt" and ("mode", "listener") in parse_qsl(_split(self._url).query)
 
     def reveal(self) -> str:
         """Return the address with its secrets, for whoever connects to it and no one else."""
@@ -114,7 +125,7 @@ class LiveAddress:
         told = sorted(
             (key, value)
             for key, value in parse_qsl(parts.query, keep_blank_values=True)
-            if key.lower() not in _SHOWN and not _PASSING.search(key)
+            if (key in _SRT_STREAM if self.scheme == "srt" else key.lower() not in _SHOWN and not _PASSING.search(key))
         )
         return parts.username or "", repr(told) if told else ""
 
@@ -280,4 +291,5 @@ def _without_suffix(path: str) -> str:
 
 
 def _split(url: str) -> SplitResult:
-    return urlsplit(url)
+    # A streamid of SRT begins with #!:: and is written so.
+    return urlsplit(url, allow_fragments=not url.lower().startswith("srt:"))

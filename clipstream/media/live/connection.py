@@ -5,6 +5,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import cache
 from time import monotonic
 from types import TracebackType
 from typing import Any, Self, cast
@@ -20,6 +21,7 @@ from clipstream.media.live.address import LiveAddress
 from clipstream.media.live.asking import tls_context
 from clipstream.media.live.checked import CheckedReading, check_connection
 from clipstream.media.live.clock import FILE, IN_PIECES, REAL_TIME, Delivery
+from clipstream.media.live.srt import SrtReading, check_srt
 from clipstream.media.live.troubles import UNREACHABLE, ConnectionOptions, ConnectionProblem, Trouble
 from clipstream.media.live.variants import leave_best_variant
 from clipstream.media.probe import PLAIN_FORMATS, choose_audio, choose_video, usable
@@ -93,12 +95,13 @@ class LiveConnection:
         pieces = address.scheme in {"http", "https"}
         self.stall_s = options.stall_s * (_PIECES_STALL if pieces else 1) - _LOOKS_EVERY_S
         self._checked = _checked(address, options)
+        self._srt = SrtReading(address, options) if address.scheme == "srt" and not _has_protocol("srt") else None
         trouble: Trouble | None = None
         try:
             self.container: av.container.InputContainer = av.open(
-                self._checked.url if self._checked is not None else address.reveal(),
+                self._srt or (self._checked.url if self._checked is not None else address.reveal()),
                 mode="r",
-                format=_format(address, self._checked),
+                format="mpegts" if self._srt is not None else _format(address, self._checked),
                 options=_ffmpeg_options(address, options) | (_ANALYSED_BEFORE if steady_hz else {}),
                 timeout=(options.open_s, self.stall_s),
                 metadata_errors="replace",
@@ -110,6 +113,9 @@ class LiveConnection:
                 trouble = Trouble.NO_DEVICE
         if self._checked is not None:
             trouble = self._checked.verdict(trouble) or trouble
+        if self._srt is not None and trouble is not None:
+            self._srt.close()
+            trouble = self._srt.trouble or trouble
         if trouble is not None:
             # Raised out here, since the text of the error it would carry along holds the whole URL.
             raise ConnectionProblem(address, trouble)
@@ -121,8 +127,8 @@ class LiveConnection:
         self.video = video if usable(video) else None
         self.audio = audio if usable(audio) else None
         if self.video is None and self.audio is None:
-            self.container.close()
-            raise ConnectionProblem(address, Trouble.UNDECODABLE)
+            self.close()
+            raise ConnectionProblem(address, (self._srt and self._srt.trouble) or Trouble.UNDECODABLE)
         ends = pieces and self.container.duration is not None
         self.rate_hz = self.steady_hz = None
         if video is not None and self.video is not None:
@@ -157,17 +163,25 @@ class LiveConnection:
             stalled = monotonic() - asked_s > _NEARLY * self.stall_s
             trouble = Trouble.STALLED if stalled else _trouble(error, opening=False) or Trouble.LOST
         else:
-            if trouble is Trouble.ENDED and self._checked is not None and monotonic() > self._checked.until_s:
-                trouble = Trouble.STALLED
+            if trouble is Trouble.ENDED:
+                trouble = self._end()
         if self._checked is not None and self._checked.verdict(None) is not None:
             trouble = Trouble.BARRED
         raise ConnectionProblem(self._address, trouble)
 
+    def _end(self) -> Trouble:
+        """Return what it means that FFmpeg has come to an end."""
+        reading = self._checked or self._srt
+        if reading is not None and monotonic() > reading.until_s:
+            return Trouble.STALLED
+        return (self._srt and self._srt.trouble) or Trouble.ENDED
+
     def _ask(self) -> float:
         """Return the time at which a packet is asked for."""
         now_s = monotonic()
-        if self._checked is not None:
-            self._checked.until_s = now_s + self.stall_s
+        reading = self._checked or self._srt
+        if reading is not None:
+            reading.until_s = now_s + self.stall_s
         return now_s
 
     def __enter__(self) -> Self:
@@ -184,24 +198,33 @@ class LiveConnection:
     def close(self) -> None:
         """Close it. Nothing can be read after that."""
         self.container.close()
+        if self._srt is not None:
+            self._srt.close()
 
 
 def check_protocol(address: LiveAddress) -> None:
-    """Refuse what no waiting makes readable: a protocol that the FFmpeg in use was built without.
+    """Refuse what no waiting makes readable: a protocol that the FFmpeg in use was built without, SRT without libsrt.
 
     Raises:
-        ConnectionProblem: It was.
+        ConnectionProblem: It was, or there is none.
+        InputError: What an address of SRT asks for cannot be right.
     """
-    if address.scheme not in _NOT_EVERYWHERE:
+    if address.scheme not in _NOT_EVERYWHERE or _has_protocol(address.scheme):
         return
-    try:
-        av.open(f"{address.scheme}://", timeout=_ANALYSED_S).close()
-    except av.error.ProtocolNotFoundError:
-        known = False
-    except (av.error.FFmpegError, OSError, ValueError):
-        known = True
-    if not known:
+    if address.scheme != "srt":
         raise ConnectionProblem(address, Trouble.NO_PROTOCOL)
+    check_srt(address)
+
+
+@cache
+def _has_protocol(scheme: str) -> bool:
+    try:
+        av.open(f"{scheme}://", timeout=_ANALYSED_S).close()
+    except av.error.ProtocolNotFoundError:
+        return False
+    except (av.error.FFmpegError, OSError, ValueError):
+        pass
+    return True
 
 
 def _led_up_to(

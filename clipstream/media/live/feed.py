@@ -31,6 +31,8 @@ __all__ = ["LiveFeed"]
 _CLOSING_S = 0.3
 _SLOWEST_HZ = 1
 """A camera with fewer pictures a second may well send none for as long as a stall lasts."""
+_UNHEARD_S = 0.5
+"""Where a sender calls, nobody hears it meanwhile: most call for three seconds and then end."""
 
 _log = structlog.get_logger()
 
@@ -174,6 +176,8 @@ class LiveFeed:
                     self._finish(None if ended else trouble)
                 break
             wait_s = self._backoff.wait_s(now_s, ran_s, refused=trouble is Trouble.UNAUTHORISED)
+            if self._address.listens:
+                wait_s = min(wait_s, _UNHEARD_S)
             self._wait(trouble, wait_s, log=trouble is not said)
             said = trouble
 
