@@ -22,7 +22,17 @@ from typing import Any
 
 from benchmarks.footage import CACHE
 from benchmarks.live_passes import passes
-from benchmarks.live_watch import MOMENT_S, Occurrence, Watch, footage, numbers_in, occurrences, slope_an_hour, watching
+from benchmarks.live_watch import (
+    MOMENT_S,
+    Occurrence,
+    Watch,
+    footage,
+    lows,
+    numbers_in,
+    occurrences,
+    slope_an_hour,
+    watching,
+)
 from clipstream.testing import RtspServer
 
 __all__ = ["main"]
@@ -196,10 +206,11 @@ def _judged(watch: Watch, shown: list[Occurrence], faults: list[str], minutes: f
     holds = watch.of("holds")
     warm = [one for one in holds if one["at_s"] - holds[0]["at_s"] > min(660, 60 * minutes / 2)]
     at_s = [one["at_s"] for one in warm]
-    memory = slope_an_hour(at_s, [one["bytes"] / 1e6 for one in warm])
-    files = slope_an_hour(at_s, [one["files"] for one in warm])
-    held_mb = [one["bytes"] / 1e6 for one in (holds[0], warm[0], warm[-1])]
-    held = "{:.0f} MB at first, {:.0f} warm, {:.0f} last".format(*held_mb)
+    # What pictures and clips need comes and goes all the time: what is left between them is what was kept.
+    least_at_s, least_mb = lows(at_s, [one["bytes"] / 1e6 for one in warm], max(5, round((at_s[-1] - at_s[0]) / 60)))
+    memory, error = slope_an_hour(least_at_s, least_mb)
+    files, _ = slope_an_hour(at_s, [one["files"] for one in warm])
+    held = f"at least {least_mb[0]:.1f} MB in the first warm minute, {least_mb[-1]:.1f} MB in the last"
     kinds = ", ".join(f"{name} {faults.count(name)}" for name in sorted(set(faults)))
     return [
         (
@@ -209,7 +220,7 @@ def _judged(watch: Watch, shown: list[Occurrence], faults: list[str], minutes: f
         ),
         ("… clips twice", "0", f"{twice} of {len(spans)}"),
         ("… clips without a picture", "0", f"{blind}"),
-        ("… memory", "< 1 MB/h", f"{memory:+.1f} MB/h ({held})"),
+        ("… memory", "< 1 MB/h", f"{memory:+.1f} ± {error:.1f} MB/h ({held})"),
         ("… file descriptors", "flat", f"{files:+.1f}/h, {max(one['files'] for one in warm)} at most"),
         ("… faults", "", kinds),
     ]

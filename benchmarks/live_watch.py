@@ -1,10 +1,11 @@
 """A program that works on live streams, watched from outside, and what it should have found."""
 
 import json
+import math
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -24,6 +25,7 @@ __all__ = [
     "Occurrence",
     "Watch",
     "footage",
+    "lows",
     "numbers_in",
     "occurrences",
     "slope_an_hour",
@@ -174,6 +176,15 @@ def numbers_in(clip: Path) -> list[int]:
     return numbers
 
 
-def slope_an_hour(at_s: Sequence[float], values: Iterable[float]) -> float:
-    """Return how much a value grows an hour, as the line through all of it tells."""
-    return float(np.polyfit(np.asarray(at_s), np.asarray(list(values)), 1)[0]) * 3600
+def lows(at_s: Sequence[float], values: Sequence[float], count: int) -> tuple[list[float], list[float]]:
+    """Return the least value, and when that was, in each of so many equal spans of time: what stays, whatever comes."""
+    starts_s = np.linspace(at_s[0], at_s[-1], count, endpoint=False)
+    spans = np.split(np.arange(len(at_s)), np.searchsorted(at_s, starts_s[1:]))
+    least = [min(span, key=lambda place: values[place]) for span in spans if len(span)]
+    return [at_s[place] for place in least], [values[place] for place in least]
+
+
+def slope_an_hour(at_s: Sequence[float], values: Sequence[float]) -> tuple[float, float]:
+    """Return how much a value grows an hour, as the line through all of it tells, and the standard error of that."""
+    (slope, _), variances = np.polyfit(np.asarray(at_s) - at_s[0], np.asarray(values), 1, cov=True)
+    return float(slope) * 3600, math.sqrt(variances[0, 0]) * 3600

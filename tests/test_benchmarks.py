@@ -1,5 +1,6 @@
 """The benchmarks compare what they say they compare, and their command runs."""
 
+import math
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from scenes import make_scene
 
 from benchmarks import models, run
 from benchmarks.footage import Footage
+from benchmarks.live_watch import lows, slope_an_hour
 from benchmarks.measures import MEASURES, Measure, Seen, Trial, compare, trials
 from benchmarks.processes import Usage, measure
 from benchmarks.run import main, run_rounds, table
@@ -141,6 +143,22 @@ def test_memory_is_that_of_the_program() -> None:
     command = [sys.executable, "-c", line, sys.executable, "-c", "b'1' * 300_000_000"]
     done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True)
     assert 300 < float(done.stdout) < 340
+
+
+def test_what_stays_is_told_from_what_comes_and_goes() -> None:
+    at_s = [float(second) for second in range(600)]
+    held_mb = [100 + second / 600 + 50 * bool(second % 30) for second in range(600)]
+    slope, error = slope_an_hour(*lows(at_s, held_mb, 10))
+    assert slope == pytest.approx(6)
+    assert error == pytest.approx(0, abs=1e-6)
+
+
+def test_a_slope_is_as_sure_as_what_lies_off_the_line_lets_it_be() -> None:
+    at_s = [float(second) for second in range(600)]
+    noise = np.random.default_rng(1).normal(0, 1, 600)
+    slope, error = slope_an_hour(at_s, [second / 3600 + off for second, off in zip(at_s, noise, strict=True)])
+    assert error == pytest.approx(3600 / math.sqrt(600 * (600**2 - 1) / 12), rel=0.1)
+    assert abs(slope - 1) < 3 * error
 
 
 def test_a_program_that_fails_is_no_measurement() -> None:

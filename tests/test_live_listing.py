@@ -1,9 +1,12 @@
 """The list of a live stream's highlights grows for weeks: always whole on disk, cheap to go on with, and never lost."""
 
 import csv
+import gc
 import os
+import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from stat import S_ISDIR
@@ -135,21 +138,74 @@ def test_the_manifest_says_how_far_the_stream_has_come_and_that_it_was_stopped(
     assert (found.status, found.source.duration_s) == ("stopped", Decimal("124.250"))
 
 
+@pytest.mark.parametrize("refused", ["fsync", "pwrite"])
 def test_what_cannot_be_written_is_not_listed(
-    growing: Listing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    growing: Listing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: str
 ) -> None:
     growing.add(moment(1))
 
-    def refuse(_: int) -> None:
+    def refuse(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as full:
-        full.setattr(os, "fsync", refuse)
+        full.setattr(os, refused, refuse)
         with pytest.raises(OutputError, match="free some space"):
             growing.add(moment(2))
     assert len(growing.highlights) == 1
     assert growing.add(moment(2)).number == 2
-    assert len(rows(tmp_path)) == 2
+    assert [row["clip"] for row in rows(tmp_path)] == ["clips/1.mp4", "clips/2.mp4"]
+
+
+def test_a_disk_that_takes_one_byte_at_a_time_gets_every_text_whole(
+    growing: Listing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def put(descriptor: int, data: bytes, at: int, plain: Callable[[int, bytes, int], int] = os.pwrite) -> int:
+        return plain(descriptor, data[:1], at)
+
+    monkeypatch.setattr(os, "pwrite", put)
+    added = growing.add(moment(1))
+    assert growing.highlights == (added,)
+    assert rows(tmp_path)[0]["notes"] == "; ".join(added.notes)
+
+
+def test_what_is_listed_takes_less_than_300_bytes_of_memory_each(growing: Listing) -> None:
+    growing.add(moment(0))
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for minute in range(1, 201):
+            growing.add(moment(minute))
+        gc.collect()
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (after - before) / 200 < 300
+
+
+def test_files_that_somebody_took_away_or_changed_are_whole_again_with_the_next_highlight(
+    growing: Listing, tmp_path: Path
+) -> None:
+    growing.add(moment(1))
+    (tmp_path / "manifest.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "highlights.csv").unlink()
+    growing.add(moment(2))
+    on_disk = read_manifest(tmp_path)
+    assert on_disk is not None
+    assert [one.number for one in on_disk.highlights] == [1, 2]
+    assert [row["number"] for row in rows(tmp_path)] == ["1", "2"]
+    assert {path.name for path in tmp_path.iterdir()} == {"manifest.json", "highlights.csv"}
+
+
+def test_a_moment_is_found_by_its_peak_and_the_date_at_which_it_starts(growing: Listing) -> None:
+    noon = datetime(2026, 11, 21, 12, tzinfo=UTC)
+    undated = growing.add(moment(1))
+    dated = growing.add(replace(moment(2), date=noon.isoformat()))
+    noon_ms = round(noon.timestamp() * 1000)
+    assert growing.find(62_250, noon_ms) == undated
+    assert growing.find(122_250, noon_ms + 59_999) == dated
+    assert growing.find(122_250, noon_ms - 60_000) is None
+    assert growing.find(124_250, noon_ms) is None
+    assert (growing.has_clip("clips/2.mp4"), growing.has_clip("clips/3.mp4")) == (True, False)
 
 
 def test_a_manifest_is_stored_before_it_takes_the_place_of_the_last(

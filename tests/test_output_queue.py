@@ -129,6 +129,13 @@ def test_what_cannot_be_written_now_waits_behind_the_rest_and_is_written_later(f
     assert [log["event"] for log in logs if log["log_level"] != "debug"] == ["output_waits", "output_goes_on"]
 
 
+def test_what_is_pending_is_not_taken_twice(found: list[Item]) -> None:
+    queue = Queue(Disk(refuses={1: FULL}))
+    for item in (found[0], found[1], found[0]):
+        queue.add(item)
+    assert queue.left() == [1, 2]
+
+
 def test_pauses_between_tries_double_up_to_the_longest(found: list[Item], clock: Clock) -> None:
     disk = Disk(refuses={1: FULL})
     queue = Queue(disk)

@@ -1,11 +1,17 @@
-"""The list of a live stream's highlights, which grows for weeks: in memory and in the two files that hold it."""
+"""The list of a live stream's highlights, which grows for weeks: on disk, and in memory only where each of them is."""
 
+import os
+import struct
+import tempfile
 from bisect import insort
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import NamedTuple
+from weakref import finalize
 
 import structlog
 
@@ -15,6 +21,7 @@ from clipstream.report.manifest import (
     FailedFeature,
     Highlight,
     Manifest,
+    decode_highlight,
     encode_highlight,
     parse_manifest,
     write_manifest,
@@ -23,18 +30,26 @@ from clipstream.report.tables import highlight_row, write_rows
 
 __all__ = ["Listing", "earlier_manifest"]
 
+_SAME_DATE_MS = 60_000
+
+_BLOCK_BYTES = 1 << 16
+
+_PLACE = struct.Struct("<qqqqqIII")
+
 _log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class _Listed:
-    highlight: Highlight
-    line: str
-    row: str
+class _Place(NamedTuple):
+    """What is in memory of a highlight, packed: what it is found by, and where its texts are."""
 
-    @classmethod
-    def of(cls, highlight: Highlight) -> "_Listed":
-        return cls(highlight, encode_highlight(highlight), highlight_row(highlight))
+    date_ms: int
+    start_ms: int
+    end_ms: int
+    clip: int
+    at: int
+    number: int
+    line_bytes: int
+    row_bytes: int
 
 
 class Listing:
@@ -45,37 +60,68 @@ class Listing:
 
     Both files are written whole for every highlight, so that each is right at any moment. Each highlight is put into
     text but once: with ten thousand of them, doing it anew took a second, and writing what is known takes a twentieth.
-    The manifest survives a power cut, for it cannot be made again.
+    The texts wait in a file without a name that is gone with the process, because the two that have names are open to
+    everybody; in memory, a highlight takes a hundred bytes. The manifest survives a power cut, for it cannot be made
+    again.
 
     Args:
-        folder: The stream's folder in the output folder.
+        folder: The stream's folder in the output folder, made if needed.
         manifest: What is known so far.
+
+    Raises:
+        OutputError: The folder cannot be made, or written into.
     """
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self._folder = folder
         self._head = replace(manifest, highlights=())
-        self._listed = sorted(map(_Listed.of, manifest.highlights), key=_when)
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            texts = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - open for as long as this is there
+        finalize(self, texts.close)
+        self._texts, self._end = texts.fileno(), 0
+        self._listed = sorted(map(self._put_down, manifest.highlights), key=_when)
 
     @property
     def highlights(self) -> tuple[Highlight, ...]:
-        """What is listed, in order of time."""
-        return tuple(one.highlight for one in self._listed)
+        """What is listed, in order of time, read back."""
+        return tuple(map(decode_highlight, self._lines(self._listed)))
+
+    def find(self, peak_ms: int, date_ms: int) -> Highlight | None:
+        """Return the highlight of a moment: found again after a crash, it may begin and end elsewhere.
+
+        Args:
+            peak_ms: Stream time of its peak.
+            date_ms: Date at which it starts, for stream time begins anew where the state folder was removed.
+        """
+        for packed, one in zip(self._listed, _places(self._listed), strict=True):
+            if one.start_ms <= peak_ms < one.end_ms and (not one.date_ms or abs(one.date_ms - date_ms) < _SAME_DATE_MS):
+                return next(map(decode_highlight, self._lines([packed])))
+        return None
+
+    def has_clip(self, name: str) -> bool:
+        """Say whether a clip of such a name is listed."""
+        return any(one.clip == hash(name) for one in _places(self._listed))
 
     def add(self, highlight: Highlight, instead_of: Highlight | None = None) -> Highlight:
-        """List a highlight in both files, perhaps in place of one of `highlights`; return it with the next number.
+        """List a highlight in both files, perhaps in place of one that is listed; return it with the next number.
 
         Raises:
             OutputError: A file cannot be written; then it is not listed.
         """
-        listed = [one for one in self._listed if one.highlight is not instead_of]
-        number = max((one.highlight.number for one in listed), default=0) + 1
-        numbered = replace(highlight, number=number)
-        insort(listed, _Listed.of(numbered), key=_when)
+        numbers = [one.number for one in _places(self._listed)]
+        out = numbers.index(instead_of.number) if instead_of is not None else len(numbers)
+        del numbers[out : out + 1]
+        numbered = replace(highlight, number=max(numbers, default=0) + 1)
         source = self._head.source
-        source = replace(source, duration_s=max(numbered.end_s, source.duration_s))
-        head = replace(self._head, source=source)
-        self._write(head, listed)
+        head = replace(self._head, source=replace(source, duration_s=max(numbered.end_s, source.duration_s)))
+        listed, end = [*self._listed[:out], *self._listed[out + 1 :]], self._end
+        try:
+            insort(listed, self._put_down(numbered), key=_when)
+            self._write(head, listed)
+        except BaseException:
+            self._end = end
+            raise
         self._head, self._listed = head, listed
         return numbered
 
@@ -91,14 +137,54 @@ class Listing:
         """
         self._write(replace(self._head, status="stopped"), self._listed)
 
-    def _write(self, head: Manifest, listed: Collection[_Listed]) -> None:
-        write_rows(self._folder, (one.row for one in listed))
-        write_manifest(self._folder, head, lines=(one.line for one in listed), durable=True)
+    def _put_down(self, one: Highlight) -> bytes:
+        """Write the texts of a highlight behind the others, and return what is kept in memory of it."""
+        line, row = encode_highlight(one).encode(), highlight_row(one).encode()
+        at, left = self._end, line + row
+        with writing(self._folder):
+            while left:  # a disk that is almost full takes a part; the rest says why
+                left = left[os.pwrite(self._texts, left, at + len(line) + len(row) - len(left)) :]
+        self._end += len(line) + len(row)
+        times_ms = (_ms(one.start_s), _ms(one.end_s))
+        return _PLACE.pack(_date_ms(one.date), *times_ms, hash(one.clip), at, one.number, len(line), len(row))
+
+    def _write(self, head: Manifest, listed: Iterable[bytes]) -> None:
+        write_rows(self._folder, self._rows(listed))
+        write_manifest(self._folder, head, lines=self._lines(listed), durable=True)
+
+    def _lines(self, listed: Iterable[bytes]) -> Iterator[str]:
+        return self._read((one.at, one.line_bytes) for one in _places(listed))
+
+    def _rows(self, listed: Iterable[bytes]) -> Iterator[str]:
+        return self._read((one.at + one.line_bytes, one.row_bytes) for one in _places(listed))
+
+    def _read(self, spans: Iterable[tuple[int, int]]) -> Iterator[str]:
+        block, begin = b"", 0
+        for at, size in spans:
+            if not begin <= at <= at + size <= begin + len(block):
+                block, begin = os.pread(self._texts, max(size, _BLOCK_BYTES), at), at
+            yield block[at - begin : at - begin + size].decode()
 
 
-def _when(one: _Listed) -> tuple[str, Decimal]:
+def _places(listed: Iterable[bytes]) -> Iterator[_Place]:
+    return map(_Place._make, _PLACE.iter_unpack(b"".join(listed)))
+
+
+def _when(packed: bytes) -> tuple[int, int]:
     """Return what highlights are in order of: dates, because stream time begins anew where the state folder goes."""
-    return one.highlight.date or "", one.highlight.start_s
+    (one,) = _places([packed])
+    return one.date_ms, one.start_ms
+
+
+def _date_ms(date: str | None) -> int:
+    """Return a date in milliseconds since 1970; 0 where there is none, or none that can be read."""
+    with suppress(ValueError):
+        return round(datetime.fromisoformat(date or "").timestamp() * 1000)
+    return 0
+
+
+def _ms(time_s: Decimal) -> int:
+    return int(time_s.scaleb(3))
 
 
 def earlier_manifest(folder: Path) -> Manifest | None:

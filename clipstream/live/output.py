@@ -39,7 +39,6 @@ _POLL_S = 0.05
 _RECORDED_WITHIN_S = 20
 _REPORTED_SLICES = 24 * 7200
 _THUMBNAILS = 200
-_SAME_DATE = timedelta(minutes=1)
 
 _log = structlog.get_logger()
 
@@ -185,11 +184,10 @@ class LiveOutput(OutputQueue):
     def _spec(self, interval: Interval) -> ClipSpec:
         settings, date = self._context.settings, _date_of(interval)
         suffix = ".mp4" if settings.container == "source" else f".{settings.container}"
-        taken = {one.clip for one in self._listing.highlights if not _same(one, interval)}
         # Two may have one date where the world's clock was set back.
         dates = (date + timedelta(milliseconds=more) for more in count())
         names = (f"clips/{at:%Y-%m-%dT%H-%M-%S}.{at.microsecond // 1000:03d}Z{suffix}" for at in dates)
-        target = self._folder / next(name for name in names if name not in taken)
+        target = self._folder / next(name for name in names if not self._listing.has_clip(name))
         with writing(target):
             target.parent.mkdir(parents=True, exist_ok=True)
         return ClipSpec(
@@ -220,7 +218,7 @@ class LiveOutput(OutputQueue):
         return self._listing.add(dated, instead_of=self._listed(interval))
 
     def _listed(self, interval: Interval) -> Highlight | None:
-        return next((one for one in self._listing.highlights if _same(one, interval)), None)
+        return self._listing.find(interval.peak_ms, _date_ms(interval))
 
     def _note_failures(self) -> None:
         tally = self._context.tally
@@ -235,13 +233,6 @@ class LiveOutput(OutputQueue):
 def _within(interval: Interval, start_ms: int, end_ms: int) -> bool:
     """Say whether a highlight is the one of a span: found again after a crash, it may end elsewhere."""
     return start_ms <= interval.peak_ms < end_ms
-
-
-def _same(one: Highlight, interval: Interval) -> bool:
-    if not _within(interval, _ms(one.start_s), _ms(one.end_s)):
-        return False
-    # Stream time begins anew where the state folder was removed: then the dates differ.
-    return one.date is None or abs(datetime.fromisoformat(one.date) - _date_of(interval)) < _SAME_DATE
 
 
 def _as_listed(interval: Interval, one: Highlight) -> Interval:
@@ -264,8 +255,12 @@ def _ms(time_s: Decimal) -> int:
 
 
 def _date_of(interval: Interval) -> datetime:
+    return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=_date_ms(interval))
+
+
+def _date_ms(interval: Interval) -> int:
     assert interval.date_ms is not None, "it was dated when it was taken"
-    return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=interval.date_ms)
+    return interval.date_ms
 
 
 def _iso(date: datetime) -> str:

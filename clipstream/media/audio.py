@@ -15,7 +15,7 @@ from pathlib import Path
 import av.error
 from av.audio.frame import AudioFrame
 
-from clipstream.media.packets import can_seek, discard_others, next_packet
+from clipstream.media.packets import can_seek, demux, discard_others, next_packet
 from clipstream.media.probe import choose_audio, open_media
 from clipstream.media.sound import ANCHOR_S, BLOCK_MARGIN_S, SETTLING_S, Samples, SoundDecoder
 from clipstream.timing import SAMPLES_PER_SLICE, slice_start
@@ -84,7 +84,7 @@ class AudioReader:
         discard_others(self._container, stream)
         self._stream = stream
         self._sound = self._decoder(n)
-        self._packets = self._container.demux(stream)
+        self._packets = demux(self._container, stream)
         self.exhausted = False
         self.problem: str | None = None
 
@@ -108,7 +108,7 @@ class AudioReader:
             self._container.seek(target, stream=self._stream)
         except av.error.FFmpegError:
             return False
-        self._packets = self._container.demux(self._stream)
+        self._packets = demux(self._container, self._stream)
         self._sound = self._decoder(n, anchor)
         while not self.exhausted:
             if frames := self._pull():

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import av.error
 
-from clipstream.media.packets import can_seek, discard_others, next_packet
+from clipstream.media.packets import can_seek, demux, discard_others, next_packet
 from clipstream.media.pictures import DecodeMode, PictureDecoder, SliceFrames
 from clipstream.media.probe import choose_video, open_media, stores_no_pts
 from clipstream.media.slices import FrameRequest
@@ -111,7 +111,7 @@ class FrameReader:
             first_slice=self._first,
             no_pts=stores_no_pts(self._container, stream),
         )
-        self._packets = self._container.demux(stream)
+        self._packets = demux(self._container, stream)
         self.exhausted = False
         self.problem: str | None = None
 
@@ -122,7 +122,7 @@ class FrameReader:
             self._container.seek(self._pictures.pts_at(time_s), stream=self._stream)
         except av.error.FFmpegError:
             return False
-        self._packets = self._container.demux(self._stream)
+        self._packets = demux(self._container, self._stream)
         self._pictures.sought = True
         return True
 

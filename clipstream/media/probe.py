@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 
 from clipstream.errors import InputNotFoundError, NoUsableStreamError, UnreadableMediaError
 from clipstream.media.orientation import Orientation
+from clipstream.media.packets import demux
 
 __all__ = [
     "PLAIN_FORMATS",
@@ -344,7 +345,7 @@ def _describe_video(container: av.container.InputContainer, stream: VideoStream)
 
 def _first_frame(container: av.container.InputContainer, stream: VideoStream) -> VideoFrame | None:
     try:
-        for number, packet in enumerate(container.demux(stream)):
+        for number, packet in enumerate(demux(container, stream)):
             if number == _PROBED_PACKETS:
                 break
             try:

@@ -41,18 +41,16 @@ class OutputQueue(ABC):
         self._pause_s = self._again_s = 0.0
         self._changed = Condition()
         self._pending: list[Interval | StreamSummary] = []
-        self._known: set[int] = set()
         self._working = False
 
     def add(self, item: Interval | StreamSummary) -> None:
         """Take a highlight to cut, or the summary that ends the stream. Returns at once."""
         number = _number(item)
         with self._changed:
-            if number in self._known:
+            if any(_number(one) == number for one in self._pending):
                 return
             if isinstance(item, Interval):
                 self._context.tally.found(self._stream, number)
-            self._known.add(number)
             self._pending.append(item)
         self.go_on()
 

@@ -24,6 +24,7 @@ __all__ = [
     "Source",
     "UsedFeature",
     "UsedSignal",
+    "decode_highlight",
     "encode_highlight",
     "parse_manifest",
     "read_manifest",
@@ -239,6 +240,11 @@ class Manifest:
 def encode_highlight(one: Highlight) -> str:
     """Return a highlight as the manifest has it: a line of JSON."""
     return json.dumps(to_json(one), ensure_ascii=False, allow_nan=False)
+
+
+def decode_highlight(line: str) -> Highlight:
+    """Return the highlight that `encode_highlight` made a line of."""
+    return from_json(Highlight, json.loads(line, parse_float=Decimal))
 
 
 def write_manifest(

@@ -14,6 +14,8 @@ from av.audio.stream import AudioStream
 from av.packet import Packet, PacketSideData
 from av.stream import Stream
 
+from clipstream.media.packets import demux
+
 __all__ = ["OPUS_PRE_SKIP", "Primed", "primed"]
 
 _SEGMENT, _TRACKS, _TRACK_ENTRY, _CLUSTER = 0x18538067, 0x1654AE6B, 0xAE, 0x1F43B675
@@ -68,7 +70,7 @@ def primed(source: AudioStream, samples: int, packet: "Packet[Stream]") -> Prime
 def _discard(file: bytes) -> PacketSideData:
     """Return side data of the kind that says what is discarded; nothing but a delay brings it forth."""
     with av.open(io.BytesIO(_with_delay(file, 10**6)), "r", format="matroska") as container:
-        packet: Packet[Stream] | None = next((packet for packet in container.demux() if packet.size), None)
+        packet: Packet[Stream] | None = next((packet for packet in demux(container) if packet.size), None)
         if packet is None:
             raise ValueError("the packet does not come back")
         return PacketSideData.from_packet(packet, "skip_samples")

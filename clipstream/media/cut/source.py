@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 
 from clipstream.errors import CutError, InputError
 from clipstream.media.cut.timeline import AnyPacket, Dater
+from clipstream.media.packets import demux
 from clipstream.media.probe import choose_video, claimed_duration, media_origin, open_media
 
 __all__ = ["AnyPacket", "Source", "Span", "drain", "time_base"]
@@ -115,7 +116,7 @@ class Source:
             self._keep([number])
         shown: list[int] = []
         try:
-            for packet in self.container.demux(self.container.streams[number]):
+            for packet in demux(self.container, self.container.streams[number]):
                 if packet.pts is None:
                     continue
                 if packet.pts * packet.time_base > until_s + _REORDERED_S:
@@ -139,7 +140,7 @@ class Source:
             self._keep(numbers)
         dater = self._dater()
         try:
-            for packet in self.container.demux([self.container.streams[number] for number in numbers]):
+            for packet in demux(self.container, *(self.container.streams[number] for number in numbers)):
                 if packet.dts is None and packet.pts is None:
                     continue
                 if self.video is not None and packet.stream_index == self.video.index:

@@ -24,6 +24,7 @@ from clipstream.media.live.clock import FILE, IN_PIECES, REAL_TIME, Delivery
 from clipstream.media.live.srt import SrtReading, check_srt
 from clipstream.media.live.troubles import UNREACHABLE, ConnectionOptions, ConnectionProblem, Trouble
 from clipstream.media.live.variants import leave_best_variant
+from clipstream.media.packets import demux
 from clipstream.media.probe import PLAIN_FORMATS, choose_audio, choose_video, usable
 
 __all__ = ["LiveConnection", "check_protocol"]
@@ -145,7 +146,7 @@ class LiveConnection:
     def _packets(self) -> "Iterator[av.packet.Packet[Any]]":
         trouble, asked_s = Trouble.ENDED, self._ask()
         try:
-            for packet in self.container.demux():
+            for packet in demux(self.container):
                 waited_s = monotonic() - asked_s
                 if self._checked is not None and self._checked.trouble is Trouble.BARRED:
                     break
