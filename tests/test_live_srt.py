@@ -18,11 +18,12 @@ from srt_sender import free_port, sending
 from clipstream.errors import InputError
 from clipstream.media.live import connection, srt
 from clipstream.media.live.address import LiveAddress, check_public
-from clipstream.media.live.connection import ConnectionOptions, ConnectionProblem, LiveConnection, Trouble
+from clipstream.media.live.connection import LiveConnection
 from clipstream.media.live.feed import LiveFeed
 from clipstream.media.live.srt import SrtReading
 from clipstream.media.live.srt_library import SrtError, SrtSocket, load_library
 from clipstream.media.live.status import FeedState
+from clipstream.media.live.troubles import ConnectionOptions, ConnectionProblem, Trouble
 from clipstream.media.slices import FrameRequest, MediaNeeds, Slice
 from clipstream.testing import wait_until
 from clipstream.testing.media import Sound, Video, even_times, make_clip, numbered, read_number, tone
