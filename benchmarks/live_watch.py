@@ -126,7 +126,8 @@ def watching(
         json.dumps([str(file.resolve()) for file in files]),
         *(f"{name}={cameras[name]}" for name in cameras),
     ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    as_command_line = os.environ | {"MALLOC_ARENA_MAX": "1"}  # which sees to that itself, before it imports anything
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=as_command_line) as process:
 
         def read() -> None:
             assert process.stdout is not None
