@@ -25,7 +25,7 @@ __all__ = [
     "Occurrence",
     "Watch",
     "footage",
-    "lows",
+    "medians",
     "numbers_in",
     "occurrences",
     "slope_an_hour",
@@ -126,7 +126,8 @@ def watching(
         json.dumps([str(file.resolve()) for file in files]),
         *(f"{name}={cameras[name]}" for name in cameras),
     ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    as_command_line = os.environ | {"MALLOC_ARENA_MAX": "1"}  # which sees to that itself, before it imports anything
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=as_command_line) as process:
 
         def read() -> None:
             assert process.stdout is not None
@@ -176,12 +177,13 @@ def numbers_in(clip: Path) -> list[int]:
     return numbers
 
 
-def lows(at_s: Sequence[float], values: Sequence[float], count: int) -> tuple[list[float], list[float]]:
-    """Return the least value, and when that was, in each of so many equal spans of time: what stays, whatever comes."""
-    starts_s = np.linspace(at_s[0], at_s[-1], count, endpoint=False)
-    spans = np.split(np.arange(len(at_s)), np.searchsorted(at_s, starts_s[1:]))
-    least = [min(span, key=lambda place: values[place]) for span in spans if len(span)]
-    return [at_s[place] for place in least], [values[place] for place in least]
+def medians(at_s: Sequence[float], values: Sequence[float], count: int) -> tuple[list[float], list[float]]:
+    """Return the middle of each of so many equal spans of time, and the median of the values in it."""
+    edges_s = np.linspace(at_s[0], at_s[-1], count + 1)
+    spans = np.split(np.asarray(values), np.searchsorted(at_s, edges_s[1:-1]))
+    middles_s = (edges_s[:-1] + edges_s[1:]) / 2
+    kept = [(float(at), float(np.median(span))) for at, span in zip(middles_s, spans, strict=True) if len(span)]
+    return [at for at, _ in kept], [value for _, value in kept]
 
 
 def slope_an_hour(at_s: Sequence[float], values: Sequence[float]) -> tuple[float, float]:

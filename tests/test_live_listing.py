@@ -156,6 +156,30 @@ def test_what_cannot_be_written_is_not_listed(
     assert [row["clip"] for row in rows(tmp_path)] == ["clips/1.mp4", "clips/2.mp4"]
 
 
+def test_what_was_listed_before_waits_for_a_disk_with_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    earlier = tuple(replace(moment(minute), number=minute) for minute in (1, 2))
+    with monkeypatch.context() as full:
+        full.setattr(os, "pwrite", refuse)
+        growing = Listing(tmp_path, replace(BEGUN, highlights=earlier))
+        with pytest.raises(OutputError, match="free some space"):
+            growing.add(moment(3))
+    assert growing.add(moment(3)).number == 3
+    assert growing.highlights[:2] == earlier
+    assert len(rows(tmp_path)) == 3
+
+
+def test_a_folder_that_cannot_be_made_is_told_when_something_is_to_be_listed(tmp_path: Path) -> None:
+    (tmp_path / "cam").write_text("in the way", encoding="utf-8")
+    growing = Listing(tmp_path / "cam", BEGUN)
+    with pytest.raises(OutputError, match="a file is where a folder should be"):
+        growing.add(moment(1))
+    (tmp_path / "cam").unlink()
+    assert growing.add(moment(1)).number == 1
+
+
 def test_a_disk_that_takes_one_byte_at_a_time_gets_every_text_whole(
     growing: Listing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

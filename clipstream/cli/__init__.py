@@ -14,6 +14,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     it is the document on stdout, too.
     """
     try:
+        from clipstream.memory import share_one_arena  # noqa: PLC0415 - Ctrl-C while it loads is answered, too
+
+        share_one_arena()  # before pyarrow is imported, which starts a thread
         from clipstream.cli.line import run_line  # noqa: PLC0415 - Ctrl-C while it loads is answered, too
 
         return run_line(sys.argv[1:] if arguments is None else list(arguments))

@@ -15,6 +15,7 @@ from weakref import finalize
 
 import structlog
 
+from clipstream.errors import OutputError
 from clipstream.report.files import writing
 from clipstream.report.manifest import (
     MANIFEST_NAME,
@@ -34,7 +35,7 @@ _SAME_DATE_MS = 60_000
 
 _BLOCK_BYTES = 1 << 16
 
-_PLACE = struct.Struct("<qqqqqIII")
+_PLACE = struct.Struct("<qqqqqqII")
 
 _log = structlog.get_logger()
 
@@ -69,23 +70,23 @@ class Listing:
         manifest: What is known so far.
 
     Raises:
-        OutputError: The folder cannot be made, or written into.
+        OutputError: From any method: the folder cannot be made, or written into. It may be tried again.
     """
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self._folder = folder
         self._head = replace(manifest, highlights=())
-        with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            texts = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - open for as long as this is there
-        finalize(self, texts.close)
-        self._texts, self._end = texts.fileno(), 0
-        self._listed = sorted(map(self._put_down, manifest.highlights), key=_when)
+        self._earlier = manifest.highlights
+        self._listed: list[bytes] | None = None
+        self._texts: int | None = None
+        self._end = 0
+        with suppress(OutputError):  # told when something is to be listed: until then, nothing is lost
+            self._all()
 
     @property
     def highlights(self) -> tuple[Highlight, ...]:
         """What is listed, in order of time, read back."""
-        return tuple(map(decode_highlight, self._lines(self._listed)))
+        return tuple(map(decode_highlight, self._lines(self._all())))
 
     def find(self, peak_ms: int, date_ms: int) -> Highlight | None:
         """Return the highlight of a moment: found again after a crash, it may begin and end elsewhere.
@@ -94,14 +95,14 @@ class Listing:
             peak_ms: Stream time of its peak.
             date_ms: Date at which it starts, for stream time begins anew where the state folder was removed.
         """
-        for packed, one in zip(self._listed, _places(self._listed), strict=True):
+        for packed, one in zip(self._all(), _places(self._all()), strict=True):
             if one.start_ms <= peak_ms < one.end_ms and (not one.date_ms or abs(one.date_ms - date_ms) < _SAME_DATE_MS):
                 return next(map(decode_highlight, self._lines([packed])))
         return None
 
     def has_clip(self, name: str) -> bool:
         """Say whether a clip of such a name is listed."""
-        return any(one.clip == hash(name) for one in _places(self._listed))
+        return any(one.clip == hash(name) for one in _places(self._all()))
 
     def add(self, highlight: Highlight, instead_of: Highlight | None = None) -> Highlight:
         """List a highlight in both files, perhaps in place of one that is listed; return it with the next number.
@@ -109,13 +110,13 @@ class Listing:
         Raises:
             OutputError: A file cannot be written; then it is not listed.
         """
-        numbers = [one.number for one in _places(self._listed)]
+        numbers = [one.number for one in _places(self._all())]
         out = numbers.index(instead_of.number) if instead_of is not None else len(numbers)
         del numbers[out : out + 1]
         numbered = replace(highlight, number=max(numbers, default=0) + 1)
         source = self._head.source
         head = replace(self._head, source=replace(source, duration_s=max(numbered.end_s, source.duration_s)))
-        listed, end = [*self._listed[:out], *self._listed[out + 1 :]], self._end
+        listed, end = [*self._all()[:out], *self._all()[out + 1 :]], self._end
         try:
             insort(listed, self._put_down(numbered), key=_when)
             self._write(head, listed)
@@ -135,10 +136,25 @@ class Listing:
         Raises:
             OutputError: A file cannot be written.
         """
-        self._write(replace(self._head, status="stopped"), self._listed)
+        self._write(replace(self._head, status="stopped"), self._all())
+
+    def _all(self) -> list[bytes]:
+        """Return what is in memory of each highlight, in order of time."""
+        if self._listed is None:
+            if self._texts is None:
+                with writing(self._folder):
+                    self._folder.mkdir(parents=True, exist_ok=True)
+                    texts = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115 - closed with this
+                finalize(self, texts.close)
+                self._texts = texts.fileno()
+            self._end = 0
+            self._listed = sorted(map(self._put_down, self._earlier), key=_when)
+            self._earlier = ()
+        return self._listed
 
     def _put_down(self, one: Highlight) -> bytes:
         """Write the texts of a highlight behind the others, and return what is kept in memory of it."""
+        assert self._texts is not None
         line, row = encode_highlight(one).encode(), highlight_row(one).encode()
         at, left = self._end, line + row
         with writing(self._folder):
@@ -159,6 +175,7 @@ class Listing:
         return self._read((one.at + one.line_bytes, one.row_bytes) for one in _places(listed))
 
     def _read(self, spans: Iterable[tuple[int, int]]) -> Iterator[str]:
+        assert self._texts is not None
         block, begin = b"", 0
         for at, size in spans:
             if not begin <= at <= at + size <= begin + len(block):
