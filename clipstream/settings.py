@@ -57,8 +57,9 @@ class Settings(LiveOptions):
     )
     percentile: float | None = option_field(
         None,
-        "A window counts when its score is at this percentile of the stream's windows or above. Default 90; with --top "
-        "or --target-duration, which already say how much is wanted, only the floor applies.",
+        "A window counts when its score is at this percentile of the stream's windows or above, or nearly as good "
+        "where the best are alike. Default 90; with --top or --target-duration, which already say how much is wanted, "
+        "only the floor applies.",
         _FIND,
         minimum=0,
         maximum=100,

@@ -157,6 +157,21 @@ def test_a_running_policy_keeps_to_the_shortest_length_behind_another_clip(min_l
     assert all(a.end_ms <= b.start_ms for a, b in itertools.pairwise(summary.intervals))
 
 
+@pytest.mark.parametrize("policy", ["whole", "running"])
+def test_moments_that_are_alike_are_all_found_however_much_of_the_time_they_fill(policy: str) -> None:
+    movement = np.random.default_rng(7).uniform(1.9, 2.1, 24)
+    events = [(48 * (n // 3) + 10 + 14 * (n % 3), 4, movement[n]) for n in range(24)]  # a third of the windows show one
+    found, _ = run(footage(48 * 8, *events), Settings.from_mapping({"policy": policy}))
+    assert [one.peak_ms / 500 for _, one in found] == [pytest.approx(first + 2, abs=2) for first, _, _ in events]
+
+
+@pytest.mark.parametrize("apart", [5, 6, 7])
+def test_a_running_policy_finds_a_moment_that_rises_from_the_foot_of_another_as_the_whole_one(apart: int) -> None:
+    values = footage(300, (200, 4, 3.0), (200 + apart, 3, 2.8))
+    whole, running = (run(values, Settings.from_mapping({"policy": policy}))[0] for policy in ("whole", "running"))
+    assert [one.peak_ms for _, one in running] == [one.peak_ms for _, one in whole]
+
+
 def test_a_running_policy_adapts_when_the_usual_level_changes() -> None:
     values = footage(1200)
     values[400:, 0] += 2.0  # busier from now on: an event at first, then usual

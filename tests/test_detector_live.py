@@ -127,6 +127,15 @@ def test_nothing_is_found_while_it_warms_up_and_it_says_so() -> None:
     assert live.detector.warming_up
 
 
+@pytest.mark.parametrize(("movement", "found_at"), [(0.35, [550]), (3.5, [12, 550])])
+def test_the_less_is_known_the_more_a_moment_has_to_stand_out(movement: float, found_at: list[int]) -> None:
+    values = footage(600)
+    for first in (12, 550):
+        values[first : first + 6, 0] += movement  # the usual movement wavers by 0.1
+    live = Live(Settings(horizon_s=300)).feed(values)
+    assert [one.peak_ms // 500 for one in live.found] == [pytest.approx(first + 3, abs=3) for first in found_at]
+
+
 def test_rows_of_nothing_are_a_gap_behind_which_it_warms_up_again() -> None:
     live = Live(SHORT).feed(footage(100))
     live.feed(np.full((150, 3), np.nan, np.float32), 100)

@@ -70,7 +70,7 @@ def test_a_live_stream_says_that_it_warms_up_and_when_it_has(capsys: pytest.Capt
     console.print(shown.lines())
     assert capsys.readouterr().err.splitlines()[1:] == [
         "gate: warming up: nothing is given out for 10 s",
-        "gate: warmed up: what is usual is known",
+        "gate: warmed up: what is usual is known roughly, and better from minute to minute",
     ]
     before, after = drawn.getvalue().splitlines()
     assert "warming up" in before

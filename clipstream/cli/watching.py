@@ -137,8 +137,9 @@ class LineWatcher(QuietWatcher):
 
     def warming_up(self, stream: str, seconds: float) -> None:
         """Print a line when that begins, and one when it is over."""
-        told = f"warming up: nothing is given out for {seconds:g} s" if seconds else "warmed up: what is usual is known"
-        sys.stderr.write(f"{stream}: {told}\n")
+        begun = f"warming up: nothing is given out for {seconds:g} s"
+        over = "warmed up: what is usual is known roughly, and better from minute to minute"
+        sys.stderr.write(f"{stream}: {begun if seconds else over}\n")
 
     def clip_written(self, stream: str, interval: Interval, path: Path) -> None:
         """Print the line of a clip, which may be the only sign of a camera for days."""

@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from clipstream.detect.lines import APART_ROWS, caution, known_rows, line_of
 from clipstream.detect.moments import Moment, find_moments, hot_rows, merge_near, ranked
 from clipstream.detect.packed import PackedTable
 from clipstream.detect.reasons import explain_none, reasons_for
@@ -41,9 +42,6 @@ DEFAULT_PERCENTILE = 90.0
 
 _LATELY_ROWS = 120
 """The last minute: a moment of half of it does not move its median."""
-
-_APART_ROWS = 10
-"""Keyframes are rarely further apart: what lies between two of them counts as seen."""
 
 _NO_END_MS = 1 << 62
 
@@ -146,10 +144,15 @@ class _Judge:
         raise NotImplementedError
 
     def _score(self, values: NDArray[np.float32]) -> tuple[Usual, Scores]:
+        larger = self._caution(values)
         values = spread_lasting(values, self._features)
         usual = self._usual(values)
         rows = self._settings.smoothing_s / float(SLICE_S)
-        return usual, score_rows(values, self._features, usual, self._settings.smoothing, rows)
+        return usual, score_rows(values, self._features, usual, self._settings.smoothing, rows, caution=larger)
+
+    def _caution(self, values: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return how many times larger a change has to be to be noticeable in each row of `values` (T, S), (T,)."""
+        return np.ones(len(values))
 
     def _usual(self, values: NDArray[np.float32]) -> Usual:
         return usual_levels(values, self._features)
@@ -175,8 +178,8 @@ class _Judge:
         percentile = self._settings.percentile
         if percentile is None and self._settings.top is None and self._settings.target_duration_s is None:
             percentile = DEFAULT_PERCENTILE
-        relative = np.percentile(window_scores, percentile) if percentile is not None and len(window_scores) else 0.0
-        return max(float(relative), 0.0)
+        line = line_of(window_scores, percentile) if percentile is not None and len(window_scores) else 0.0
+        return max(line, 0.0)
 
     def _moments(self, scores: Scores, threshold: float, begin: int = 0) -> list[Moment]:
         """Return the moments from row `begin` of `scores` on, counted from there."""
@@ -279,9 +282,8 @@ class RunningDetector(_Judge):
     @property
     def warming_up(self) -> bool:
         """Whether less than `WARM_UP_S` were seen, within the horizon and a little before it."""
-        values = self._rows.array()[-self._horizon_rows - _APART_ROWS :]
-        seen = np.flatnonzero(np.isfinite(values).any(axis=1))
-        return int(np.minimum(np.diff(seen, append=len(values)), _APART_ROWS).sum()) * SLICE_S < WARM_UP_S
+        known = known_rows(self._rows.array()[-self._horizon_rows - APART_ROWS :])
+        return int(known.max(initial=0)) * SLICE_S < WARM_UP_S
 
     def _usual(self, values: NDArray[np.float32]) -> Usual:
         # What rises slowly, as at dawn, is no moment: that stands above its last minute too.
@@ -290,6 +292,10 @@ class RunningDetector(_Judge):
         falling = np.array([signal.weight < 0 for feature in self._features for signal in feature.signals])
         median = np.where(falling, np.minimum(usual.median, lately), np.maximum(usual.median, lately))
         return replace(usual, median=median)
+
+    def _caution(self, values: NDArray[np.float32]) -> NDArray[np.float64]:
+        # Half a window is a sample: a window's score is that of its better half.
+        return caution(2 * known_rows(values) / self._window_rows, 2 * self._horizon_rows / self._window_rows)
 
     def _decide(self) -> list[Found]:
         found = self._given_out(ended=None)
@@ -339,7 +345,9 @@ class RunningDetector(_Judge):
                 if len(self._rows) - moment.start < self._longest_rows:
                     break
                 moment = replace(moment, end=moment.start + self._longest_rows)
-            self._decided = moment.end + (0 if running else self._quiet_rows)
+            self._decided = moment.end + (
+                0 if running else self._quiet_behind(moment, scores.smoothed[moment.end - first :])
+            )
             found += self._give_out(moment, usual, scores, first, ended)
         return found
 
@@ -349,6 +357,11 @@ class RunningDetector(_Judge):
         if moment.end + self._quiet_rows > rows:
             return False
         return extend(moment, self._rules, _NO_END_MS, self._cuts_ms()).end_ms <= to_ms(slice_start(rows))
+
+    def _quiet_behind(self, moment: Moment, scores: NDArray[np.float64]) -> int:
+        """Return how many rows belong to a moment that is over: up to the valley, where another rises behind it."""
+        rising = np.flatnonzero(scores[: self._quiet_rows] >= moment.height / 2)
+        return int(np.argmin(scores[: rising[0] + 1])) if len(rising) else self._quiet_rows
 
     def _give_out(
         self, moment: Moment, usual: Usual, scores: Scores, first: int, ended: StreamEnd | None

@@ -64,7 +64,7 @@ class Scores:
         smoothed: (T,) float64.
         noticeable: (T,) float64, the feature that stands out most, smoothed, counted in smallest noticeable changes
             instead of the stream's own deviations: what tells dull footage from lively, where `smoothed` only tells
-            moments apart.
+            moments apart. While little is known, larger changes count as the smallest.
     """
 
     values: NDArray[np.float32]
@@ -124,8 +124,10 @@ def score_rows(
     usual: Usual,
     smoothing: Literal["gaussian", "median", "none"],
     smoothing_rows: float,
+    *,
+    caution: NDArray[np.float64] | float = 1.0,
 ) -> Scores:
-    """Score the rows `values` (T, S) against what is usual.
+    """Score the rows `values` (T, S) against what is usual; `caution` (T,) is how much larger changes have to be there.
 
     The fused score is the weighted mean of the features that are present in the row, so a stream without sound, or a
     stretch where sound is missing, is judged by the rest.
@@ -133,7 +135,8 @@ def score_rows(
     above = np.asarray((values - usual.median) / usual.spread, np.float64)
     per_feature = _feature_scores(above, features)
     parts = _weighted_parts(per_feature, features)
-    noticeable = _feature_scores((values - usual.median) / usual.noticeable, features, even=True)
+    steps = np.asarray((values - usual.median) / usual.noticeable, np.float64) / np.reshape(caution, (-1, 1))
+    noticeable = _feature_scores(steps, features, even=True)
     fused = parts.sum(axis=1)
     return Scores(
         values=values,
