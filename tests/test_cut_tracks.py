@@ -1,16 +1,14 @@
 """What a clip takes over besides pictures and sound: subtitles, chapters, covers, attachments, tags, HDR."""
 
-from collections.abc import Iterable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
 
 import av
 import av.container
 import numpy as np
 import pytest
-from av.sidedata.sidedata import SideData
+from av.sidedata.sidedata import Type
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -20,6 +18,7 @@ from clipstream.media.cut import CopyCutter, CutMode, EncodeCutter, SmartCutter,
 from clipstream.media.cut.source import AnyPacket
 from clipstream.media.cutting import ClipResult, ClipSpec, Cutter
 from clipstream.media.probe import probe
+from clipstream.media.side_data import side_data
 
 TICKS = Fraction(1, 1000)
 TEXTS = [(200, 500, "early"), (900, 800, "over the cut"), (1800, 300, "inside"), (2400, 900, "over the end")]
@@ -273,8 +272,7 @@ def said_of_frames(path: Path) -> list[tuple[object, ...]]:
     with av.open(str(path)) as container:
         context = container.streams.video[0].codec_context
         for frame in container.decode(video=0):
-            hdr = {data.type.name: bytes(data) for data in cast("Iterable[SideData]", frame.side_data)}
-            kept = {name: data for name, data in hdr.items() if name in HDR_SIDE_DATA}
+            kept = {name: data for name in HDR_SIDE_DATA if (data := side_data(frame, Type[name]))}
             said.append((frame.format.name, context.color_primaries, context.color_trc, context.colorspace, kept))
     return said
 
