@@ -17,7 +17,7 @@ from cut_factory import Kind, Track, decode_pictures, ffmpeg, fields, make_sourc
 from clipstream.media.cut import CopyCutter, CutMode, EncodeCutter, SmartCutter, make_cutter
 from clipstream.media.cut.source import AnyPacket
 from clipstream.media.cutting import ClipResult, ClipSpec, Cutter
-from clipstream.media.probe import probe
+from clipstream.media.probe import open_media, probe
 from clipstream.media.side_data import side_data
 
 TICKS = Fraction(1, 1000)
@@ -238,6 +238,16 @@ def test_the_clips_own_tags_come_before_those_of_the_source(tmp_path: Path) -> N
     result = cut(SmartCutter(), source, Fraction(1), Fraction(2))
     with av.open(str(result.path)) as container:
         assert container.metadata["title"] == "A clip"
+
+
+def test_a_tag_in_another_encoding_than_utf_8_costs_no_clip(tmp_path: Path) -> None:
+    source = make_source(tmp_path / "source.mkv", Kind("plain", suffix=".mkv", tracks=(Track(language="eng"),)))
+    stored = source.read_bytes()
+    assert b"eng" in stored
+    source.write_bytes(stored.replace(b"eng", b"\xe9ng"))
+    result = cut(SmartCutter(), source, Fraction(1), Fraction(2))
+    with open_media(result.path) as container:
+        assert str(container.streams.audio[0].language).endswith("ng")
 
 
 @pytest.mark.parametrize("cutter", [SmartCutter(), CopyCutter(), EncodeCutter()], ids=lambda one: type(one).__name__)

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 import av
 import av.container
@@ -22,6 +22,7 @@ from clipstream.media.orientation import Orientation
 from clipstream.media.packets import demux
 
 __all__ = [
+    "ANY_TAGS",
     "PLAIN_FORMATS",
     "AudioInfo",
     "MediaInfo",
@@ -37,6 +38,9 @@ __all__ = [
     "stores_no_pts",
     "usable",
 ]
+
+ANY_TAGS: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+"""Lets a container be opened whose tags are in any encoding, as PyAV does by itself from 19."""
 
 _NAMING_OTHERS = {"concat", "dash", "hds", "hls", "lavfi", "rtp", "rtsp", "sap", "sdp", "vobsub"}
 PLAIN_FORMATS = ",".join(sorted(av.formats_available - _NAMING_OTHERS))
@@ -158,7 +162,7 @@ def open_media(path: Path) -> av.container.InputContainer:
     try:
         # A colon or a per cent sign in a name would otherwise be taken for a protocol or an image sequence.
         options = {"pattern_type": "none", "format_whitelist": PLAIN_FORMATS, "protocol_whitelist": "file"}
-        container = av.open(f"file:{path}", mode="r", options=options)
+        container: av.container.InputContainer = av.open(f"file:{path}", mode="r", options=options, **ANY_TAGS)
     except av.error.FFmpegError as error:
         raise UnreadableMediaError(f"{path}: {_why_not(path, error)}") from error
     if container.format.name == "tty":

@@ -25,7 +25,7 @@ from clipstream.media.live.srt import SrtReading, check_srt
 from clipstream.media.live.troubles import UNREACHABLE, ConnectionOptions, ConnectionProblem, Trouble
 from clipstream.media.live.variants import leave_best_variant
 from clipstream.media.packets import demux
-from clipstream.media.probe import PLAIN_FORMATS, average_rate, choose_audio, choose_video, usable
+from clipstream.media.probe import ANY_TAGS, PLAIN_FORMATS, average_rate, choose_audio, choose_video, usable
 
 __all__ = ["LiveConnection", "check_protocol"]
 
@@ -106,6 +106,7 @@ class LiveConnection:
                 options=_ffmpeg_options(address, options) | (_ANALYSED_BEFORE if steady_hz else {}),
                 timeout=(options.open_s, self.stall_s),
                 io_open=self._checked.open if self._checked is not None else None,
+                **ANY_TAGS,
             )
         except (av.error.FFmpegError, OSError, ValueError) as error:
             trouble = _trouble(error, opening=True) or _diagnose(address, options)
