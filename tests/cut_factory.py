@@ -2,7 +2,7 @@
 
 import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cache
@@ -18,7 +18,6 @@ from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.codec.context import Flags
 from av.filter import Graph
-from av.sidedata.sidedata import SideData
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 
 from clipstream.media.cut.source import AnyPacket
 from clipstream.media.probe import choose_video, media_origin, open_media
+from clipstream.media.side_data import side_data
 
 __all__ = [
     "Kind",
@@ -211,10 +211,7 @@ def psnr_db(one: Picture, other: Picture) -> float:
 
 def display_matrix(frame: VideoFrame) -> bytes | None:
     """Return the matrix that turns a frame, if it has one."""
-    for data in cast("Iterable[SideData]", frame.side_data):
-        if data.type is SideDataType.DISPLAYMATRIX:
-            return bytes(data)
-    return None
+    return side_data(frame, SideDataType.DISPLAYMATRIX) or None
 
 
 @cache

@@ -1,16 +1,14 @@
 """What a clip takes over besides pictures and sound: subtitles, chapters, covers, attachments, tags, HDR."""
 
-from collections.abc import Iterable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
 
 import av
 import av.container
 import numpy as np
 import pytest
-from av.sidedata.sidedata import SideData
+from av.sidedata.sidedata import Type
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -19,7 +17,8 @@ from cut_factory import Kind, Track, decode_pictures, ffmpeg, fields, make_sourc
 from clipstream.media.cut import CopyCutter, CutMode, EncodeCutter, SmartCutter, make_cutter
 from clipstream.media.cut.source import AnyPacket
 from clipstream.media.cutting import ClipResult, ClipSpec, Cutter
-from clipstream.media.probe import probe
+from clipstream.media.probe import open_media, probe
+from clipstream.media.side_data import side_data
 
 TICKS = Fraction(1, 1000)
 TEXTS = [(200, 500, "early"), (900, 800, "over the cut"), (1800, 300, "inside"), (2400, 900, "over the end")]
@@ -241,6 +240,16 @@ def test_the_clips_own_tags_come_before_those_of_the_source(tmp_path: Path) -> N
         assert container.metadata["title"] == "A clip"
 
 
+def test_a_tag_in_another_encoding_than_utf_8_costs_no_clip(tmp_path: Path) -> None:
+    source = make_source(tmp_path / "source.mkv", Kind("plain", suffix=".mkv", tracks=(Track(language="eng"),)))
+    stored = source.read_bytes()
+    assert b"eng" in stored
+    source.write_bytes(stored.replace(b"eng", b"\xe9ng"))
+    result = cut(SmartCutter(), source, Fraction(1), Fraction(2))
+    with open_media(result.path) as container:
+        assert str(container.streams.audio[0].language).endswith("ng")
+
+
 @pytest.mark.parametrize("cutter", [SmartCutter(), CopyCutter(), EncodeCutter()], ids=lambda one: type(one).__name__)
 def test_languages_and_dispositions_are_kept(tmp_path: Path, cutter: Cutter) -> None:
     tracks = (Track(language="eng"), Track(language="deu", seed=1))
@@ -273,8 +282,7 @@ def said_of_frames(path: Path) -> list[tuple[object, ...]]:
     with av.open(str(path)) as container:
         context = container.streams.video[0].codec_context
         for frame in container.decode(video=0):
-            hdr = {data.type.name: bytes(data) for data in cast("Iterable[SideData]", frame.side_data)}
-            kept = {name: data for name, data in hdr.items() if name in HDR_SIDE_DATA}
+            kept = {name: data for name in HDR_SIDE_DATA if (data := side_data(frame, Type[name]))}
             said.append((frame.format.name, context.color_primaries, context.color_trc, context.colorspace, kept))
     return said
 

@@ -1,14 +1,13 @@
 """How a player turns and mirrors the stored pictures of a track."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
-from av.sidedata.sidedata import SideData
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
+
+from clipstream.media.side_data import side_data
 
 __all__ = ["Orientation"]
 
@@ -31,13 +30,13 @@ class Orientation:
         ISO/IEC 14496-12: a stored point (x, y) is shown at (a x + c y, b x + d y), y downwards; the matrix is stored as
         a, b, u, c, d, v, …
         """
-        for data in cast("Iterable[SideData]", frame.side_data):
-            if data.type is SideDataType.DISPLAYMATRIX:
-                a, b, _, c, d = (int(number) for number in np.frombuffer(bytes(data), np.int32, count=5))
-                if abs(b) > abs(a):
-                    return cls(transpose=True, flip_rows=b < 0, flip_columns=c < 0)
-                return cls(flip_rows=d < 0, flip_columns=a < 0)
-        return cls()
+        matrix = side_data(frame, SideDataType.DISPLAYMATRIX)
+        if not matrix:
+            return cls()
+        a, b, _, c, d = (int(number) for number in np.frombuffer(matrix, np.int32, count=5))
+        if abs(b) > abs(a):
+            return cls(transpose=True, flip_rows=b < 0, flip_columns=c < 0)
+        return cls(flip_rows=d < 0, flip_columns=a < 0)
 
     def upright(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return a view of a stored (H, W, …) picture as it is to be shown."""

@@ -14,6 +14,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from clipstream.media.clock import TrackClock
+from clipstream.media.probe import average_rate
 from clipstream.media.sampling import Sampler
 from clipstream.media.slices import FrameBatch, FrameRequest
 from clipstream.settings import Settings
@@ -116,9 +117,9 @@ class PictureDecoder:
         self._no_pts, self._drain_after = no_pts, drain_after
         self._slices = TrackClock(stream.time_base, origin_s, 1 / SLICE_S)
         self._seconds = TrackClock(stream.time_base, origin_s)
-        rate_hz = stream.average_rate or Fraction(0)
+        rate_hz = average_rate(stream) or Fraction(0)
         self._frame_units = round(1 / (rate_hz * stream.time_base)) if rate_hz else 0
-        self._skips = skips_frames(mode, requests, stream.average_rate)
+        self._skips = skips_frames(mode, requests, average_rate(stream))
         context = stream.codec_context
         # More threads hold back as many frames, which of a slide show are minutes.
         context.thread_count = 1 if 0 < rate_hz < _SLOW_HZ else self._thread_count(context, threads)
@@ -157,7 +158,7 @@ class PictureDecoder:
     def thin(self, mode: DecodeMode, divisor: int) -> None:
         """Decode other frames from the next packet on, a keyframe, and choose one in `divisor` of those asked for."""
         self._mode = mode
-        self._skips = skips_frames(mode, self._requests, self._stream.average_rate)
+        self._skips = skips_frames(mode, self._requests, average_rate(self._stream))
         if not self._skips:
             self._stream.codec_context.skip_frame = "DEFAULT"
         for sampler in self._samplers:

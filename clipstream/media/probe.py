@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 import av
 import av.container
@@ -22,10 +22,12 @@ from clipstream.media.orientation import Orientation
 from clipstream.media.packets import demux
 
 __all__ = [
+    "ANY_TAGS",
     "PLAIN_FORMATS",
     "AudioInfo",
     "MediaInfo",
     "VideoInfo",
+    "average_rate",
     "choose_audio",
     "choose_video",
     "claimed_duration",
@@ -36,6 +38,9 @@ __all__ = [
     "stores_no_pts",
     "usable",
 ]
+
+ANY_TAGS: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+"""Lets a container be opened whose tags are in any encoding, as PyAV does by itself from 19."""
 
 _NAMING_OTHERS = {"concat", "dash", "hds", "hls", "lavfi", "rtp", "rtsp", "sap", "sdp", "vobsub"}
 PLAIN_FORMATS = ",".join(sorted(av.formats_available - _NAMING_OTHERS))
@@ -157,7 +162,7 @@ def open_media(path: Path) -> av.container.InputContainer:
     try:
         # A colon or a per cent sign in a name would otherwise be taken for a protocol or an image sequence.
         options = {"pattern_type": "none", "format_whitelist": PLAIN_FORMATS, "protocol_whitelist": "file"}
-        container = av.open(f"file:{path}", mode="r", metadata_errors="replace", options=options)
+        container: av.container.InputContainer = av.open(f"file:{path}", mode="r", options=options, **ANY_TAGS)
     except av.error.FFmpegError as error:
         raise UnreadableMediaError(f"{path}: {_why_not(path, error)}") from error
     if container.format.name == "tty":
@@ -255,6 +260,11 @@ def stores_no_pts(container: av.container.InputContainer, stream: VideoStream) -
     return container.format.name == "avi" and bool(reorders)
 
 
+def average_rate(stream: VideoStream) -> Fraction | None:
+    """Return how many frames a second a track has on average, if its container tells. PyAV 19 has its own rationals."""
+    return Fraction(stream.average_rate) if stream.average_rate else None
+
+
 def usable(stream: Stream | None) -> TypeGuard[Stream]:
     """Say whether a track can be decoded: there is a decoder, and of sound, enough to know its sample rate."""
     if stream is None or stream.codec_context is None:
@@ -315,14 +325,14 @@ def _describe_video(container: av.container.InputContainer, stream: VideoStream)
     context = stream.codec_context
     if context is None:
         return VideoInfo(
-            stream.index, "unknown", 0, 0, 0, 0, 0, False, Fraction(1), stream.average_rate or None,
+            stream.index, "unknown", 0, 0, 0, 0, 0, False, Fraction(1), average_rate(stream),
             stream.frames or None, "", False, False,
         )  # fmt: skip
     # One thread gives the first picture after one packet; several only after as many.
     context.thread_count = 1
     frame = _first_frame(container, stream)
     orientation = Orientation.of(frame) if frame else Orientation()
-    sample_aspect = stream.sample_aspect_ratio or Fraction(1)
+    sample_aspect = Fraction(stream.sample_aspect_ratio or 1)
     shown = (math.floor(context.width * sample_aspect + Fraction(1, 2)), context.height)
     display_width_px, display_height_px = reversed(shown) if orientation.transpose else shown
     return VideoInfo(
@@ -335,7 +345,7 @@ def _describe_video(container: av.container.InputContainer, stream: VideoStream)
         rotation_deg=orientation.rotation_deg,
         mirrored=orientation.mirrored,
         sample_aspect=sample_aspect,
-        average_rate=stream.average_rate or None,
+        average_rate=average_rate(stream),
         frames=stream.frames or None,
         pixel_format=context.pix_fmt or "",
         has_b_frames=bool(context.has_b_frames),
@@ -372,8 +382,8 @@ def _in_words(stream: Stream) -> str:
         words.append(f"{stream.width}×{stream.height}")
         if stream.disposition & _NO_PICTURES:
             words.append("(a still picture)")
-        elif stream.average_rate:
-            words.append(f"{float(stream.average_rate):.5g} fps")
+        elif rate := average_rate(stream):
+            words.append(f"{float(rate):.5g} fps")
     elif context is not None and isinstance(stream, AudioStream):
         words.append(f"{stream.rate} Hz, {stream.channels} channel{'s' * (stream.channels > 1)}")
     if stream.language and stream.language != "und":

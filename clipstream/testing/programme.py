@@ -13,6 +13,7 @@ from av.video.stream import VideoStream
 
 from clipstream.errors import NoUsableStreamError
 from clipstream.media.cut.nal import read_parameter_sets
+from clipstream.media.probe import average_rate
 
 __all__ = ["Programme", "Track", "Unit", "load_programme"]
 
@@ -140,7 +141,7 @@ def _video_units(path: Path, stream: VideoStream) -> tuple[list[Unit], Fraction]
         if keyframe and not any(sets.nal_type(part) in kinds for part in parts):
             parts = [*sets.units, *parts]
         units.append(Unit(0, 0, pts_s, dts_s, keyframe, tuple(parts)))
-        end_s = max(end_s, pts_s + (length_s or 1 / (stream.average_rate or Fraction(25))))
+        end_s = max(end_s, pts_s + (length_s or 1 / (average_rate(stream) or Fraction(25))))
     return _numbered(units), end_s
 
 

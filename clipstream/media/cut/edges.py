@@ -18,6 +18,7 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
 from clipstream.media.cut.encoders import describe_pictures, ordinary_priority, silence_svt
+from clipstream.media.probe import average_rate
 
 __all__ = ["Edge", "EdgeRun", "Edges", "UnfaithfulError"]
 
@@ -116,7 +117,7 @@ class Edges(ABC):
         """Set what only this codec needs."""
 
     def _rate(self) -> Fraction:
-        rate = self.stream.average_rate or Fraction(25)
+        rate = average_rate(self.stream) or Fraction(25)
         return rate.limit_denominator(1001) if 1 <= rate <= 1000 else Fraction(25)
 
     @contextlib.contextmanager

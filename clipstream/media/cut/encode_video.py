@@ -9,7 +9,6 @@ import av.container
 import av.error
 import numpy as np
 from av.codec.context import Flags
-from av.sidedata.sidedata import SideData
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
@@ -20,6 +19,8 @@ from clipstream.media.cut.hdr import hdr_options
 from clipstream.media.cut.source import AnyPacket, Span, drain, time_base
 from clipstream.media.cut.survey import Survey
 from clipstream.media.cut.tracks import Track, describe_track, plural, undecodable
+from clipstream.media.probe import average_rate
+from clipstream.media.side_data import side_data
 
 __all__ = ["EncodeVideo"]
 
@@ -51,7 +52,7 @@ class EncodeVideo(Track):
         self._format_before = ""
         silence_svt()
         options = dict(encoding.options)
-        stream = container.add_stream(encoding.encoder, rate=source.average_rate or Fraction(25), options=options)
+        stream = container.add_stream(encoding.encoder, rate=average_rate(source) or Fraction(25), options=options)
         assert isinstance(stream, VideoStream)
         stream.time_base = stream.codec_context.time_base = self._base
         if encoding.encoder == "libx265" and kind.hevc_tag:
@@ -155,7 +156,6 @@ class EncodeVideo(Track):
         self._loses_fields = frame.interlaced_frame and self._encoding.encoder != "libx264"
         before = frame.format.name.replace("yuvj", "yuv")
         self._format_before = "" if before == self._encoding.pixel_format else before
-        for data in cast("Iterable[SideData]", frame.side_data):
-            if data.type is SideDataType.DISPLAYMATRIX:
-                self._stream.set_display_matrix([int(n) for n in np.frombuffer(bytes(data), np.int32, count=9)])
+        if matrix := side_data(frame, SideDataType.DISPLAYMATRIX):
+            self._stream.set_display_matrix([int(n) for n in np.frombuffer(matrix, np.int32, count=9)])
         self.ready = True

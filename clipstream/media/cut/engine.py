@@ -16,7 +16,7 @@ from clipstream.media.cut.survey import Survey, copied_end, survey, survey_end
 from clipstream.media.cut.timecode import later_timecode
 from clipstream.media.cut.tracks import Track, plural
 from clipstream.media.cutting import ClipResult, ClipSpec
-from clipstream.media.probe import fingerprint
+from clipstream.media.probe import average_rate, fingerprint
 
 if TYPE_CHECKING:
     from av.container.core import Chapter  # known to the type checker alone
@@ -109,9 +109,9 @@ def _add_chapters(source: Source, output: Output, span: Span) -> None:
 
 
 def _move_timecodes(source: Source, output: Output, span: Span) -> None:
-    if source.video is None or not source.video.average_rate:
+    rate_hz = average_rate(source.video) if source.video is not None else None
+    if source.video is None or rate_hz is None:
         return
-    rate_hz = source.video.average_rate
     first_s = (source.video.start_time or 0) * time_base(source.video)
     frames = round((span.zero_s - first_s) * rate_hz)
     for metadata in [output.container.metadata, *(stream.metadata for stream in output.container.streams)]:
@@ -134,7 +134,8 @@ def _locate(source: Source, spec: ClipSpec, *, whole_groups: bool) -> tuple[Span
         )
     # The clip starts with its first frame, unless that comes so late that sound before it would be lost.
     first_s = found.first * time_base(source.video)
-    frame_s = 1 / source.video.average_rate if source.video.average_rate else Fraction(0)
+    rate_hz = average_rate(source.video)
+    frame_s = 1 / rate_hz if rate_hz else Fraction(0)
     late = first_s - start_s > max(frame_s, _SHORT_S)
     zero_s = start_s if late else first_s
     # It ends when its last frame does, unless that is shown for long.

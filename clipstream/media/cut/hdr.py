@@ -1,13 +1,12 @@
 """What HDR10 says of a whole video, in the words of the encoders: the mastering display and the content light level."""
 
 import struct
-from collections.abc import Iterable
 from fractions import Fraction
-from typing import cast
 
-from av.sidedata.sidedata import SideData
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import VideoFrame
+
+from clipstream.media.side_data import side_data
 
 __all__ = ["hdr_options"]
 
@@ -25,11 +24,10 @@ def hdr_options(encoder: str, frame: VideoFrame) -> dict[str, str]:
     """
     if encoder not in _OPTION:
         return {}
-    found = {data.type: bytes(data) for data in cast("Iterable[SideData]", frame.side_data)}
     parts = []
-    if display := _mastering_display(found.get(SideDataType.MASTERING_DISPLAY_METADATA, b""), encoder):
+    if display := _mastering_display(side_data(frame, SideDataType.MASTERING_DISPLAY_METADATA), encoder):
         parts.append(f"{_DISPLAY[encoder]}={display}")
-    if len(light := found.get(SideDataType.CONTENT_LIGHT_LEVEL, b"")) >= 8:
+    if len(light := side_data(frame, SideDataType.CONTENT_LIGHT_LEVEL)) >= 8:
         most, average = struct.unpack("=II", light[:8])
         parts.append(f"{_LIGHT[encoder]}={most},{average}")
     return {_OPTION[encoder]: "".join(f":{part}" for part in parts)} if parts else {}

@@ -20,7 +20,7 @@ from av.video.stream import VideoStream
 from clipstream.errors import CutError, InputError
 from clipstream.media.cut.timeline import AnyPacket, Dater
 from clipstream.media.packets import demux
-from clipstream.media.probe import choose_video, claimed_duration, media_origin, open_media
+from clipstream.media.probe import average_rate, choose_video, claimed_duration, media_origin, open_media
 
 __all__ = ["AnyPacket", "Source", "Span", "drain", "time_base"]
 
@@ -101,7 +101,7 @@ class Source:
             shown = sorted(packet.pts or 0 for packet in self.packets([stream], from_s) if packet.size)
             if len(shown) > 1:
                 return (2 * shown[-1] - shown[-2]) * time_base(stream)
-        return (shown[0] * time_base(stream) + 1 / (stream.average_rate or Fraction(25))) if shown else None
+        return (shown[0] * time_base(stream) + 1 / (average_rate(stream) or Fraction(25))) if shown else None
 
     def learn_reordering(self, from_s: Fraction, until_s: Fraction) -> None:
         """Find out how deep frames are reordered in a part of the video track, where the container does not say.
@@ -155,7 +155,7 @@ class Source:
         stored = self._decoding_times_stored
         if self.video is None:
             return Dater(1, stored=stored)
-        rate = self.video.average_rate or Fraction(25)
+        rate = average_rate(self.video) or Fraction(25)
         return Dater(round(1 / rate / time_base(self.video)), stored=stored, depth=self._depth)
 
     @property
@@ -218,4 +218,4 @@ def drain(decoder: VideoCodecContext) -> Iterator[VideoFrame]:
 def time_base(stream: Stream) -> Fraction:
     """Return the unit of a stream's PTS, in seconds."""
     assert stream.time_base is not None, "a stream of an opened container has a time base"
-    return stream.time_base
+    return Fraction(stream.time_base)

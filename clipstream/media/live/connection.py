@@ -25,7 +25,7 @@ from clipstream.media.live.srt import SrtReading, check_srt
 from clipstream.media.live.troubles import UNREACHABLE, ConnectionOptions, ConnectionProblem, Trouble
 from clipstream.media.live.variants import leave_best_variant
 from clipstream.media.packets import demux
-from clipstream.media.probe import PLAIN_FORMATS, choose_audio, choose_video, usable
+from clipstream.media.probe import ANY_TAGS, PLAIN_FORMATS, average_rate, choose_audio, choose_video, usable
 
 __all__ = ["LiveConnection", "check_protocol"]
 
@@ -105,8 +105,8 @@ class LiveConnection:
                 format="mpegts" if self._srt is not None else _format(address, self._checked),
                 options=_ffmpeg_options(address, options) | (_ANALYSED_BEFORE if steady_hz else {}),
                 timeout=(options.open_s, self.stall_s),
-                metadata_errors="replace",
                 io_open=self._checked.open if self._checked is not None else None,
+                **ANY_TAGS,
             )
         except (av.error.FFmpegError, OSError, ValueError) as error:
             trouble = _trouble(error, opening=True) or _diagnose(address, options)
@@ -133,7 +133,7 @@ class LiveConnection:
         ends = pieces and self.container.duration is not None
         self.rate_hz = self.steady_hz = None
         if video is not None and self.video is not None:
-            self.rate_hz = steady_hz or video.average_rate or None
+            self.rate_hz = steady_hz or average_rate(video)
             self.steady_hz = None if video.codec_context.has_b_frames else self.rate_hz
         self._stamps = bool(self.container.format.flags & _NO_TIMES) and self.steady_hz is not None and not self.audio
         if self._stamps and self.video is not None:

@@ -12,6 +12,7 @@ from av.video.stream import VideoStream
 
 from clipstream.media.cut.nal import read_parameter_sets
 from clipstream.media.live.segments import TrackNote
+from clipstream.media.probe import average_rate
 
 __all__ = ["make_template", "new_parameter_sets", "note_tracks", "open_template"]
 
@@ -35,8 +36,8 @@ def note_tracks(
         TrackNote(
             index=stream.index,
             kind=stream.type,
-            time_base=stream.time_base or Fraction(1, av.time_base),
-            rate_hz=(rate_hz or stream.average_rate or stream.guessed_rate or Fraction(0))
+            time_base=Fraction(stream.time_base or Fraction(1, av.time_base)),
+            rate_hz=(rate_hz or average_rate(stream) or Fraction(stream.guessed_rate or 0))
             if isinstance(stream, VideoStream)
             else Fraction(0),
             is_main=stream is main,
