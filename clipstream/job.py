@@ -20,7 +20,7 @@ from clipstream.live import Cameras
 from clipstream.log import traceback_of
 from clipstream.media.inputs import STATE_FOLDER, Input
 from clipstream.media.live.address import LiveInput
-from clipstream.media.live.troubles import ConnectionOptions
+from clipstream.media.live.connection_options import ConnectionOptions
 from clipstream.media.probe import MediaInfo, fingerprint, probe
 from clipstream.media.slices import Slice
 from clipstream.namesakes import claim, live_named_apart, named_apart

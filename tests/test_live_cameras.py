@@ -12,8 +12,8 @@ from clipstream.live import Camera, Cameras
 from clipstream.live.cameras import kept_s
 from clipstream.live.overload import Saving
 from clipstream.media.live.feed import LiveFeed
-from clipstream.media.live.recorder import Recorder
 from clipstream.media.live.status import FeedStatus
+from clipstream.media.recording.recorder import Recorder
 from clipstream.media.slices import MediaNeeds, Slice
 
 LONG_S = 10

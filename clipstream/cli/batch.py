@@ -19,8 +19,8 @@ from clipstream.job import run_job
 from clipstream.log import configure_logging
 from clipstream.media.live.address import AddressCheck, Credentials, LiveAddress, LiveInput, check_public, scrub
 from clipstream.media.live.connection import LiveConnection
-from clipstream.media.live.troubles import ConnectionOptions
-from clipstream.media.live.web import find_media
+from clipstream.media.live.connection_options import ConnectionOptions
+from clipstream.media.web.web_media import find_media
 from clipstream.options import JOB_VARIABLE
 from clipstream.report.manifest import MANIFEST_NAME, read_manifest
 from clipstream.report.page import REPORT_NAME

@@ -17,8 +17,9 @@ from clipstream.log import configure_logging
 from clipstream.media.inputs import Input, expand_inputs
 from clipstream.media.live.address import Credentials, LiveAddress, LiveInput, is_live, stream_names
 from clipstream.media.live.connection import check_protocol
-from clipstream.media.live.troubles import ConnectionOptions, ConnectionProblem
-from clipstream.media.live.web import find_media, media_suffix
+from clipstream.media.live.connection_options import ConnectionOptions
+from clipstream.media.live.troubles import ConnectionProblem
+from clipstream.media.web.web_media import find_media, media_suffix
 from clipstream.settings import Settings
 from clipstream.watchers import Outcome
 

@@ -17,11 +17,11 @@ from clipstream.live.overload import Overload, Saving
 from clipstream.live.pending import PendingHighlights
 from clipstream.media.inputs import RECORDINGS, STATE_FOLDER
 from clipstream.media.live.address import LiveInput
+from clipstream.media.live.connection_options import ConnectionOptions
 from clipstream.media.live.feed import LiveFeed
-from clipstream.media.live.recorder import Recorder
 from clipstream.media.live.status import FeedStatus
-from clipstream.media.live.troubles import ConnectionOptions
 from clipstream.media.pictures import DecodeMode
+from clipstream.media.recording.recorder import Recorder
 from clipstream.media.slices import MediaNeeds, Slice
 from clipstream.report.files import write_atomically, writing
 from clipstream.results import Interval
