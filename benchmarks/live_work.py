@@ -47,14 +47,14 @@ class Watched(Cameras):
         told: dict[str, dict[str, Any]] = {}
         pause = Event()
         for look in range(sys.maxsize):
-            for status, saving in self.statuses():
+            for status, shedding in self.statuses():
                 now = {
                     "state": status.state.value,
                     "trouble": status.trouble.name if status.trouble else None,
                     "attempts": status.attempts,
                     "connections": status.connections,
                     "dropped": status.dropped,
-                    "saving": saving.name,
+                    "shedding": shedding.name,
                     "jumps": status.jumps,
                 }
                 if told.get(status.stream) != now:

@@ -116,7 +116,7 @@ class Telling:
 
     def statuses(self) -> list[StreamStatus]:
         """Return how each stream is doing."""
-        live = {feed.stream: (feed, saving) for feed, saving in self._cameras.statuses()} if self._cameras else {}
+        live = {feed.stream: (feed, shedding) for feed, shedding in self._cameras.statuses()} if self._cameras else {}
         with self._lock:
             warming, reached_s = dict(self._warming), dict(self._reached_s)
         found = []
@@ -126,14 +126,14 @@ class Telling:
             if stream not in live or self._cameras is None:
                 found.append(StreamStatus(stream, clips=self.tally.counts(stream), failed_measurements=failed))
                 continue
-            feed, saving = live[stream]
+            feed, shedding = live[stream]
             lag_s = None if at_s is None else max(float(feed.now_s - at_s - SLICE_S), 0.0)
             segments = _sizes(self._cameras.recording(stream))
             found.append(
                 StreamStatus(
                     stream,
                     feed=feed,
-                    saving=saving,
+                    shedding=shedding,
                     lag_s=lag_s,
                     warming_up=warming.get(stream, True),
                     clips=self.tally.counts(stream),
