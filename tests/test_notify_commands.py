@@ -16,9 +16,9 @@ from clipstream.errors import UsageError
 from clipstream.notify import Message, Outbox, Patience
 from clipstream.notify.message import SCHEMA
 from clipstream.notify.targets import Command, Failure
-from clipstream.options import MESSAGE_VARIABLES
 from clipstream.results import Interval, Reason
 from clipstream.settings import Settings, options
+from clipstream.settings.option import MESSAGE_VARIABLES
 
 QUICK = Patience(first_s=0.001, longest_s=0.01)
 INTERVAL = Interval("the gate", 7, 61_500, 65_004, 63_000, 4.25, (Reason("audio", "loudness", -9, -31, "dB", 21, 1),))

@@ -34,7 +34,6 @@ BELOW = {
         "failures",
         "features.base",
         "media.slices",
-        "options",
         "results",
         "settings",
         "timing",

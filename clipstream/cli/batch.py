@@ -21,10 +21,10 @@ from clipstream.media.live.address import AddressCheck, Credentials, LiveAddress
 from clipstream.media.live.connection import LiveConnection
 from clipstream.media.live.connection_options import ConnectionOptions
 from clipstream.media.web.web_media import find_media
-from clipstream.options import JOB_VARIABLE
 from clipstream.report.manifest import MANIFEST_NAME, read_manifest
 from clipstream.report.page import REPORT_NAME
 from clipstream.settings import Settings
+from clipstream.settings.option import JOB_VARIABLE
 from clipstream.watchers import Outcome
 
 __all__ = ["run_batch_job"]

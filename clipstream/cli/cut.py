@@ -18,9 +18,9 @@ from clipstream.media.cutting import ClipResult, ClipSpec
 from clipstream.media.inputs import Input, expand_inputs
 from clipstream.media.probe import MediaInfo, fingerprint, probe
 from clipstream.namesakes import claim, named_apart
-from clipstream.options import duration_text
 from clipstream.report.files import writing
 from clipstream.settings import Settings
+from clipstream.settings.option import duration_text
 from clipstream.stopping import stop_on_signals
 from clipstream.timing import clock, to_ms
 

@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from clipstream.options import duration_text
 from clipstream.report.manifest import Highlight, Manifest
+from clipstream.settings.option import duration_text
 from clipstream.watchers import Outcome
 
 __all__ = ["notices", "output_console", "print_summary"]

@@ -16,9 +16,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from clipstream.options import duration_text
 from clipstream.report.description import reason_sentence
 from clipstream.results import Interval
+from clipstream.settings.option import duration_text
 from clipstream.timing import clock, to_ms
 from clipstream.watchers import Outcome, Watcher
 

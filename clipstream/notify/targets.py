@@ -27,7 +27,7 @@ import structlog
 from clipstream.errors import UsageError
 from clipstream.media.inputs import safe_name
 from clipstream.notify.message import Message
-from clipstream.options import ENVIRONMENT_PREFIX, suggestion
+from clipstream.settings.option import ENVIRONMENT_PREFIX, suggestion
 
 __all__ = ["Command", "Failure", "Target", "Webhook"]
 
