@@ -16,7 +16,7 @@ from threading import Event, Lock, Thread
 from time import monotonic
 from typing import Any
 
-import clipstream.job
+import clipstream.run.run
 from clipstream import Outcome, Settings, run_job
 from clipstream.live import Cameras
 from clipstream.log import configure_logging
@@ -94,7 +94,7 @@ def main(out: str, options: str, files: str, *cameras: str) -> None:
     settings = Settings.from_mapping({"features": ["motion", "audio"], **json.loads(options), "out": out})
     configure_logging(settings)
     live = [LiveInput(name, LiveAddress.parse(url)) for name, _, url in (camera.partition("=") for camera in cameras)]
-    vars(clipstream.job)["Cameras"] = Watched  # the one way to see what only the run knows
+    vars(clipstream.run.run)["Cameras"] = Watched  # the one way to see what only the run knows
     run_job([Input(Path(file).stem, Path(file)) for file in json.loads(files)], settings, Telling(), live)
 
 

@@ -16,8 +16,8 @@ from clipstream.media.slices import MediaNeeds
 from clipstream.output import OutputContext
 from clipstream.report.manifest import Manifest, read_manifest
 from clipstream.results import Interval, StreamSummary
+from clipstream.run.telling import Telling
 from clipstream.settings import Settings
-from clipstream.telling import Telling
 
 MOMENT = Interval("cam", 1, 10_250, 14_000, 12_000, 5.0)
 FULL = OutputError("clips: cannot be written (No space left on device): free some space.")

@@ -11,8 +11,8 @@ import pytest
 from scenes import LIGHT, clip_digests, make_scene
 
 import clipstream
-from clipstream.job import run_job
 from clipstream.media.inputs import Input
+from clipstream.run.run import run_job
 from clipstream.settings import Settings
 
 ROOT = Path(__file__).parents[1]

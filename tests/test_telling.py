@@ -10,7 +10,7 @@ from clipstream import Settings
 from clipstream.live import Cameras
 from clipstream.live.overload import Shedding
 from clipstream.media.live.status import FeedStatus
-from clipstream.telling import Telling
+from clipstream.run.telling import Telling
 
 
 class Gate:

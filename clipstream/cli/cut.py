@@ -17,11 +17,11 @@ from clipstream.media.cut import CutSpan, join_clips, parse_time, plan_clips, re
 from clipstream.media.cutting import ClipResult, ClipSpec
 from clipstream.media.inputs import Input, expand_inputs
 from clipstream.media.probe import MediaInfo, fingerprint, probe
-from clipstream.namesakes import claim, named_apart
 from clipstream.report.files import writing
+from clipstream.run.namesakes import claim, named_apart
+from clipstream.run.stopping import stop_on_signals
 from clipstream.settings import Settings
 from clipstream.settings.option import duration_text
-from clipstream.stopping import stop_on_signals
 from clipstream.timing import clock, to_ms
 
 __all__ = ["CutRequest", "cut_file"]

@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from clipstream.report.manifest import Highlight, Manifest
+from clipstream.run.watchers import Outcome
 from clipstream.settings.option import duration_text
-from clipstream.watchers import Outcome
 
 __all__ = ["notices", "output_console", "print_summary"]
 

@@ -17,7 +17,7 @@ from clipstream.media.probe import fingerprint
 from clipstream.output import ClipTally, OutputContext, OutputQueue, StreamOutput
 from clipstream.report.manifest import Manifest
 from clipstream.results import Interval, StreamSummary
-from clipstream.saving import Saving
+from clipstream.saved.saving import Saving
 from clipstream.settings import Settings
 
 __all__ = ["ClipSink"]

@@ -14,7 +14,7 @@ from clipstream.media.cutting import Cutter
 from clipstream.output.tally import ClipTally
 from clipstream.report.manifest import Manifest
 from clipstream.results import Interval
-from clipstream.saving import Saving
+from clipstream.saved.saving import Saving
 from clipstream.settings import Settings
 
 __all__ = ["OutputContext", "in_words", "printable", "tell"]

@@ -20,9 +20,9 @@ from clipstream.output import ClipTally
 from clipstream.output.context import tell
 from clipstream.report.manifest import MANIFEST_NAME
 from clipstream.results import Interval
+from clipstream.run.watchers import WarmUpWatcher
 from clipstream.settings import Settings
 from clipstream.timing import SLICE_S, WARM_UP_S
-from clipstream.watchers import WarmUpWatcher
 
 __all__ = ["Telling"]
 
