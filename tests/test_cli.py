@@ -24,7 +24,7 @@ from clipstream.cli.summary import notices, print_summary
 from clipstream.errors import InputNotFoundError, OutputError
 from clipstream.failures import Failure
 from clipstream.log import configure_logging
-from clipstream.media.cutting import ClipResult
+from clipstream.media.cutter import ClipResult
 from clipstream.media.inputs import Input
 from clipstream.report.description import describe
 from clipstream.report.manifest import Manifest, Reel, Source

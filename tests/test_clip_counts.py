@@ -13,7 +13,7 @@ from watchers import Notes
 
 from clipstream.errors import CutError
 from clipstream.live import Cameras, LiveOutput
-from clipstream.media.cutting import ClipResult, ClipSpec, Cutter
+from clipstream.media.cutter import ClipResult, ClipSpec, Cutter
 from clipstream.media.inputs import Input
 from clipstream.media.live.address import LiveAddress, LiveInput
 from clipstream.media.slices import MediaNeeds

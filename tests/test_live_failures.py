@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from test_output_queue import AtOnce, Clock
 
-from clipstream.cutting import chosen_cutter
+from clipstream.cut_choice import chosen_cutter
 from clipstream.errors import CutError, NotRecordedError, OutputError
 from clipstream.live import Cameras, LiveOutput
-from clipstream.media.cutting import ClipResult, ClipSpec, Cutter
+from clipstream.media.cutter import ClipResult, ClipSpec, Cutter
 from clipstream.media.live.address import LiveAddress, LiveInput
 from clipstream.media.slices import MediaNeeds
 from clipstream.output import OutputContext

@@ -14,7 +14,7 @@ from cut_factory import decode_pictures, decode_sound
 from live_factory import play, segments_in
 
 from clipstream.errors import CutError
-from clipstream.media.cutting import ClipResult, ClipSpec
+from clipstream.media.cutter import ClipResult, ClipSpec
 from clipstream.media.probe import media_origin, open_media
 from clipstream.media.recording.recorder import Recorder
 from clipstream.media.recording.recording import Recording, RecordingCutter

@@ -10,11 +10,11 @@ from threading import Event
 from clipstream.cli.documents import cut_document, print_document
 from clipstream.cli.options import Presentation
 from clipstream.cli.watching import print_error
-from clipstream.cutting import chosen_cutter, chosen_suffix
+from clipstream.cut_choice import chosen_cutter, chosen_suffix
 from clipstream.errors import ClipstreamError, CutError, InputError, OutputError, StoppedError, UsageError
 from clipstream.log import configure_logging
 from clipstream.media.cut import CutSpan, join_clips, parse_time, plan_clips, read_intervals
-from clipstream.media.cutting import ClipResult, ClipSpec
+from clipstream.media.cutter import ClipResult, ClipSpec
 from clipstream.media.inputs import Input, expand_inputs
 from clipstream.media.probe import MediaInfo, fingerprint, probe
 from clipstream.report.files import writing

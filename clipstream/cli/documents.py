@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from clipstream.errors import ClipstreamError, InputError
-from clipstream.media.cutting import ClipResult, ClipSpec
+from clipstream.media.cutter import ClipResult, ClipSpec
 from clipstream.report.description import seconds
 from clipstream.report.manifest import MANIFEST_NAME
 from clipstream.report.records import to_json

@@ -7,11 +7,11 @@ from threading import Event
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
-from clipstream.cutting import chosen_cutter
+from clipstream.cut_choice import chosen_cutter
 from clipstream.errors import InputError
 from clipstream.features.registry import Selection, features_asked_for, select_features
 from clipstream.live import Cameras, LiveOutput
-from clipstream.media.cutting import Cutter
+from clipstream.media.cutter import Cutter
 from clipstream.media.inputs import Input
 from clipstream.media.probe import fingerprint
 from clipstream.output import ClipTally, OutputContext, OutputQueue, StreamOutput

@@ -19,7 +19,7 @@ from clipstream.features.base import FeatureInfo
 from clipstream.live.cameras import Cameras
 from clipstream.live.listing import Listing, earlier_manifest
 from clipstream.log import traceback_of
-from clipstream.media.cutting import ClipSpec
+from clipstream.media.cutter import ClipSpec
 from clipstream.media.recording.recording import Recording, RecordingCutter
 from clipstream.media.slices import StreamEnd
 from clipstream.media.thumbnails import thumbnail_jpeg

@@ -10,7 +10,7 @@ import structlog
 
 from clipstream.errors import ClipstreamError, OutputError
 from clipstream.log import traceback_of
-from clipstream.media.cutting import Cutter
+from clipstream.media.cutter import Cutter
 from clipstream.output.tally import ClipTally
 from clipstream.report.manifest import Manifest
 from clipstream.results import Interval

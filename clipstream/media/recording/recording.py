@@ -12,7 +12,7 @@ from pathlib import Path
 
 from clipstream.errors import NotRecordedError, OutputError
 from clipstream.media.cut.cutters import SmartCutter
-from clipstream.media.cutting import ClipResult, ClipSpec, Cutter
+from clipstream.media.cutter import ClipResult, ClipSpec, Cutter
 from clipstream.media.recording.holds import NEEDED_AFTER_S, NEEDED_BEFORE_S
 from clipstream.media.recording.material import Material, join_segments
 from clipstream.media.recording.packet_file import FOOTER, HEADER, TEMPLATE, records
