@@ -221,8 +221,7 @@ class LiveOutput(OutputQueue):
         return self._listing.find(interval.peak_ms, _date_ms(interval))
 
     def _note_failures(self) -> None:
-        tally = self._context.tally
-        self._listing.note(describe_failures(tally.failures(self._stream), tally.slices(self._stream)))
+        self._listing.note(describe_failures(*self._context.tally.failures(self._stream)))
 
     def _thumbnail(self, one: Highlight) -> bytes | None:
         if one.clip is None or one.clip_start_s is None:

@@ -122,7 +122,8 @@ class Telling:
         found = []
         for stream in sorted(live.keys() | reached_s.keys()):
             at_s = reached_s.get(stream)
-            failed = sum(one.slices for one in self.tally.failures(stream))
+            failures, _ = self.tally.failures(stream)
+            failed = sum(one.slices for one in failures)
             if stream not in live or self._cameras is None:
                 found.append(StreamStatus(stream, clips=self.tally.counts(stream), failed_measurements=failed))
                 continue
