@@ -26,6 +26,7 @@ NEVER = {
 }
 BELOW = {
     "media": {"errors", "media", "settings", "timing"},
+    "media/recording": {"errors", "media.cut", "media.cutter", "media.probe", "media.recording"},
     "models": {"errors", "memory", "models"},
     "features": {"errors", "features", "media.slices", "models", "settings", "timing"},
     "detect": {
