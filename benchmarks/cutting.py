@@ -65,7 +65,7 @@ def ffmpeg(*arguments: str | Path) -> None:
 def by_clipstream(mode: str, source: Path, folder: Path) -> None:
     """Cut with one of our cutters."""
     from clipstream.media.cut import CutMode, make_cutter  # noqa: PLC0415 - the import is part of the job
-    from clipstream.media.cutting import ClipSpec  # noqa: PLC0415
+    from clipstream.media.cutter import ClipSpec  # noqa: PLC0415
 
     cutter = make_cutter(CutMode(mode))
     length_s = int(source.stem.split("-")[1])

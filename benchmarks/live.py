@@ -132,8 +132,8 @@ def cameras(out: Path, minutes: float) -> list[Line]:
             took_s = time.monotonic() - begun_s
             server_cpu = (time.process_time() - own_s) / took_s
         dropped = sum(max((one["dropped"] for one in watch.of("camera", stream=name)), default=0) for name in urls)
-        saving = any(one["saving"] != "NOTHING" for one in watch.of("camera"))
-        looked = "less looked at" if saving else "all looked at"
+        shedding = any(one["shedding"] != "NOTHING" for one in watch.of("camera"))
+        looked = "less looked at" if shedding else "all looked at"
         seen = f"{dropped} slices dropped, {looked}, {len(watch.of('clip'))} clips"
         cost = f"processor {100 * watch.cpu_s / took_s:.0f} %, the server beside it {100 * server_cpu:.0f} %"
         lines.append((f"{count} cameras of 720p15, motion and audio", "0" if count == 8 else "", f"{seen}; {cost}"))

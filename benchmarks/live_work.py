@@ -16,7 +16,7 @@ from threading import Event, Lock, Thread
 from time import monotonic
 from typing import Any
 
-import clipstream.job
+import clipstream.run.run
 from clipstream import Outcome, Settings, run_job
 from clipstream.live import Cameras
 from clipstream.log import configure_logging
@@ -47,14 +47,14 @@ class Watched(Cameras):
         told: dict[str, dict[str, Any]] = {}
         pause = Event()
         for look in range(sys.maxsize):
-            for status, saving in self.statuses():
+            for status, shedding in self.statuses():
                 now = {
                     "state": status.state.value,
                     "trouble": status.trouble.name if status.trouble else None,
                     "attempts": status.attempts,
                     "connections": status.connections,
                     "dropped": status.dropped,
-                    "saving": saving.name,
+                    "shedding": shedding.name,
                     "jumps": status.jumps,
                 }
                 if told.get(status.stream) != now:
@@ -94,7 +94,7 @@ def main(out: str, options: str, files: str, *cameras: str) -> None:
     settings = Settings.from_mapping({"features": ["motion", "audio"], **json.loads(options), "out": out})
     configure_logging(settings)
     live = [LiveInput(name, LiveAddress.parse(url)) for name, _, url in (camera.partition("=") for camera in cameras)]
-    vars(clipstream.job)["Cameras"] = Watched  # the one way to see what only the run knows
+    vars(clipstream.run.run)["Cameras"] = Watched  # the one way to see what only the run knows
     run_job([Input(Path(file).stem, Path(file)) for file in json.loads(files)], settings, Telling(), live)
 
 

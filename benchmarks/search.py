@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from clipstream.features.base import Follower, Observation, Signal
 from clipstream.media.slices import MediaNeeds, Slice
 from clipstream.report.manifest import Manifest, Source
-from clipstream.saving import Saving
-from clipstream.search import find_saved, moments, score
+from clipstream.saved.saving import Saving
+from clipstream.saved.search import find_saved, moments, score
 from clipstream.settings import Settings
 
 _STREAM_HOURS = 10

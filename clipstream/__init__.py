@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from clipstream.dataflow import ClipSink, Highlights, MediaSource, highlights
-    from clipstream.job import run_job
     from clipstream.media.inputs import Input, expand_inputs
     from clipstream.media.slices import Slice
     from clipstream.results import Interval, Reason, Row, StreamSummary, Window
+    from clipstream.run.run import run_job
+    from clipstream.run.watchers import Outcome
     from clipstream.settings import Settings
-    from clipstream.watchers import Outcome
 
 __all__ = [
     "ClipSink",
@@ -35,12 +35,12 @@ __all__ = [
 
 _HOMES = {
     "clipstream.dataflow": ("ClipSink", "Highlights", "MediaSource", "highlights"),
-    "clipstream.job": ("run_job",),
+    "clipstream.run.run": ("run_job",),
     "clipstream.media.inputs": ("Input", "expand_inputs"),
     "clipstream.media.slices": ("Slice",),
     "clipstream.results": ("Interval", "Reason", "Row", "StreamSummary", "Window"),
     "clipstream.settings": ("Settings",),
-    "clipstream.watchers": ("Outcome",),
+    "clipstream.run.watchers": ("Outcome",),
 }
 
 

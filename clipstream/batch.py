@@ -13,9 +13,9 @@ from typing import Literal
 
 from clipstream.errors import UsageError
 from clipstream.media.inputs import STATE_FOLDER, safe_name
-from clipstream.options import JOB_VARIABLE
 from clipstream.report.files import write_atomically, writing
 from clipstream.report.records import from_json, to_json
+from clipstream.settings.option import JOB_VARIABLE
 
 __all__ = ["STATUS_NAME", "JobMessage", "JobStatus", "now_text", "only_job", "read_status", "write_status"]
 

@@ -14,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from clipstream.errors import OutputError, UsageError
-from clipstream.live.overload import Saving
+from clipstream.live.overload import Shedding
 from clipstream.media.live.status import FeedState, FeedStatus
 from clipstream.media.live.troubles import Trouble
 from clipstream.notify import QueueStatus
@@ -39,7 +39,7 @@ class StreamStatus:
     Attributes:
         stream: Its name.
         feed: How it is read; `None` for a file.
-        saving: What is left out of its analysis.
+        shedding: What is left out of its analysis.
         lag_s: How long ago what was analysed last happened; `None` while that is not known.
         warming_up: Whether it is not known yet what is usual.
         clips: What became of its highlights.
@@ -51,7 +51,7 @@ class StreamStatus:
 
     stream: str
     feed: FeedStatus | None = None
-    saving: Saving = Saving.NOTHING
+    shedding: Shedding = Shedding.NOTHING
     lag_s: float | None = None
     warming_up: bool = False
     clips: ClipCounts = field(default_factory=ClipCounts)
@@ -216,9 +216,9 @@ _STREAMS = (
         lambda feed: 1 / feed.rate.divisor,
     ),
     _stream(
-        "saving_level",
+        "shedding_level",
         "What analysis leaves out to keep up, from 0, nothing, to 4, all but keyframes.",
-        lambda status: status.saving,
+        lambda status: status.shedding,
     ),
     _feed("stream_time_seconds", "Stream time that was reached.", lambda feed: float(feed.end_s)),
     _stream("lag_seconds", "How long ago what was analysed last happened.", lambda status: status.lag_s),

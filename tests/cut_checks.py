@@ -8,7 +8,7 @@ from av.stream import Stream
 from cut_factory import decode_pictures, decode_sound, display_matrix, psnr_db, sound_packets, sound_tick_s
 from scipy.signal import correlate
 
-from clipstream.media.cutting import ClipResult
+from clipstream.media.cutter import ClipResult
 from clipstream.media.probe import choose_video, open_media
 
 __all__ = ["check_pictures", "check_sound", "check_tracks"]

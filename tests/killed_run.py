@@ -16,7 +16,7 @@ from scenes import LIGHT
 
 from clipstream import Input, Outcome, Settings, run_job
 from clipstream.media import cut
-from clipstream.media.cutting import ClipResult, ClipSpec
+from clipstream.media.cutter import ClipResult, ClipSpec
 from clipstream.results import Interval
 
 

@@ -9,10 +9,10 @@ import av.container
 from av.packet import Packet
 from av.stream import Stream
 
-from clipstream.media.live.packet_file import FOOTER, HEADER, TEMPLATE, Record, records
-from clipstream.media.live.recorder import Recorder
-from clipstream.media.live.segments import Segment, segment_paths, stored
 from clipstream.media.probe import media_origin, open_media
+from clipstream.media.recording.packet_file import FOOTER, HEADER, TEMPLATE, Record, records
+from clipstream.media.recording.recorder import Recorder
+from clipstream.media.recording.segments import Segment, segment_paths, stored
 
 __all__ = ["FRAME", "made_up", "packet_records", "play", "record", "segments_in"]
 

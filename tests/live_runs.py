@@ -94,7 +94,7 @@ class LiveRun:
                 camera.take = lambda **how: run._note(stream, plain(**how))  # type: ignore[method-assign]
                 return camera
 
-        self._patch.setattr("clipstream.job.Cameras", Watched)
+        self._patch.setattr("clipstream.run.run.Cameras", Watched)
         self._thread.start()
         return self
 

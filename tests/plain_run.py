@@ -8,7 +8,7 @@ from pathlib import Path
 
 import clipstream
 from clipstream import Row, Settings, Window
-from clipstream.cutting import chosen_cutter
+from clipstream.cut_choice import chosen_cutter
 from clipstream.detect.detector import detector_for
 from clipstream.detect.windows import WindowGrid, Windows
 from clipstream.extraction import Extractor, Following

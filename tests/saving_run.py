@@ -13,11 +13,12 @@ import killed_run
 import numpy as np
 import pyarrow as pa
 
-from clipstream import Input, Settings, job, run_job
+from clipstream import Input, Settings, run_job
 from clipstream.features import motion
 from clipstream.features.base import AnyFeature, FeatureInfo, Follower, Observation, Signal
 from clipstream.features.registry import Selection
 from clipstream.media.slices import FrameRequest, MediaNeeds, Slice
+from clipstream.run import run
 
 REQUEST = FrameRequest(side_px=64, pixel_format="gray", rate_hz=Fraction(5), lead_frames=0)
 RECORD = np.dtype([("pts_s", "<f8"), ("brightness", "<f4")])
@@ -79,7 +80,7 @@ def selection(settings: Settings, feature: Brightness | None = None) -> Selectio
 def main() -> None:
     out, at, number, workers, *files = sys.argv[1:]
     killer = killed_run.Killer(int(at), int(number))
-    vars(job)["select_features"] = selection
+    vars(run)["select_features"] = selection
     settings = Settings(out=out, top=2, workers=int(workers), save=("poses",))
     outcomes = run_job([Input(Path(file).stem, Path(file)) for file in files], settings, killer)
     sys.stdout.write(" ".join(outcome.state for outcome in outcomes))

@@ -24,13 +24,13 @@ from clipstream.cli.summary import notices, print_summary
 from clipstream.errors import InputNotFoundError, OutputError
 from clipstream.failures import Failure
 from clipstream.log import configure_logging
-from clipstream.media.cutting import ClipResult
+from clipstream.media.cutter import ClipResult
 from clipstream.media.inputs import Input
 from clipstream.report.description import describe
 from clipstream.report.manifest import Manifest, Reel, Source
 from clipstream.results import Interval, StreamSummary
+from clipstream.run.watchers import Outcome, Watcher
 from clipstream.settings import Settings, options
-from clipstream.watchers import Outcome, Watcher
 
 HEAVY = ("av", "bytewax", "cv2", "numpy", "rich", "scipy", "torch")
 INTERVAL = Interval("match", 1, 1000, 4000, 2000, 3.0)

@@ -12,9 +12,8 @@ from test_metrics import page
 from watchers import Notes
 
 from clipstream.errors import CutError
-from clipstream.job import run_job
 from clipstream.live import Cameras, LiveOutput
-from clipstream.media.cutting import ClipResult, ClipSpec, Cutter
+from clipstream.media.cutter import ClipResult, ClipSpec, Cutter
 from clipstream.media.inputs import Input
 from clipstream.media.live.address import LiveAddress, LiveInput
 from clipstream.media.slices import MediaNeeds
@@ -22,8 +21,9 @@ from clipstream.metrics import Metrics, StreamStatus
 from clipstream.output import ClipCounts, ClipTally, OutputContext
 from clipstream.report.manifest import read_manifest
 from clipstream.results import Interval
+from clipstream.run.run import run_job
+from clipstream.run.watchers import Outcome
 from clipstream.settings import Settings
-from clipstream.watchers import Outcome
 
 
 def shown(url: str, stream: str) -> ClipCounts:

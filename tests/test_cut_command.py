@@ -19,7 +19,7 @@ from clipstream.cli import main
 from clipstream.cli.documents import CUT_SCHEMA
 from clipstream.errors import CutError
 from clipstream.media.cut import SmartCutter
-from clipstream.media.cutting import ClipResult, ClipSpec
+from clipstream.media.cutter import ClipResult, ClipSpec
 from clipstream.media.inputs import expand_inputs
 from clipstream.testing.media import Sound, Video, even_times, make_clip, read_number
 

@@ -17,7 +17,7 @@ from cut_factory import Kind, Track, decode_pictures, ffmpeg, ffmpeg_complaints,
 
 from clipstream.errors import CutError, OutputError, StoppedError, UsageError
 from clipstream.media.cut import CopyCutter, EncodeCutter, SmartCutter
-from clipstream.media.cutting import ClipSpec, Cutter
+from clipstream.media.cutter import ClipSpec, Cutter
 from clipstream.media.probe import fingerprint
 
 CUTTERS: list[Cutter] = [SmartCutter(), CopyCutter(), EncodeCutter()]
@@ -157,7 +157,7 @@ def test_a_full_disk_is_an_output_error_and_leaves_nothing(source: Path, tmp_pat
         from pathlib import Path
         from clipstream.errors import OutputError
         from clipstream.media.cut import SmartCutter
-        from clipstream.media.cutting import ClipSpec
+        from clipstream.media.cutter import ClipSpec
 
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))

@@ -11,7 +11,7 @@ from cut_factory import Kind, Track, ffmpeg_complaints, make_source
 
 from clipstream.media.cut import CopyCutter, EncodeCutter, SmartCutter
 from clipstream.media.cut.nal import read_parameter_sets, reference_frames
-from clipstream.media.cutting import ClipResult, ClipSpec, Cutter
+from clipstream.media.cutter import ClipResult, ClipSpec, Cutter
 
 NTSC = Fraction(30_000, 1001)
 FILM = Fraction(24_000, 1001)

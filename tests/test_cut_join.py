@@ -12,7 +12,7 @@ from cut_factory import Kind, Picture, Track, decode_pictures, decode_sound, ffm
 
 from clipstream.errors import CutError, OutputError, StoppedError
 from clipstream.media.cut import CopyCutter, EncodeCutter, SmartCutter, join_clips
-from clipstream.media.cutting import ClipSpec, Cutter
+from clipstream.media.cutter import ClipSpec, Cutter
 
 SPANS = [(Fraction(3, 10), Fraction(1)), (Fraction(13, 10), Fraction(2)), (Fraction(1, 2), Fraction(3, 2))]
 KINDS = [

@@ -11,7 +11,7 @@ from cut_factory import decode_pictures, ffmpeg_complaints, psnr_db
 
 from clipstream.errors import ClipstreamError
 from clipstream.media.cut import SmartCutter, clip_suffix
-from clipstream.media.cutting import ClipResult, ClipSpec
+from clipstream.media.cutter import ClipResult, ClipSpec
 from clipstream.media.probe import open_media, probe
 
 FOLDERS = ("videos", "odd", "synth")

@@ -12,7 +12,7 @@ from clipstream.errors import CutError
 from clipstream.media.cut import SmartCutter
 from clipstream.media.cut.nal import Framing, escape, read_ue, replace_bits, split_annex_b, unescape
 from clipstream.media.cut.timeline import clean_break, decoding_times, settled
-from clipstream.media.cutting import ClipSpec
+from clipstream.media.cutter import ClipSpec
 
 SMALL = Kind("small", b_frames=3, gop=12, frames=50, tracks=())
 VARIABLE = Kind("variable", b_frames=2, gop=9, frames=50, variable=True, tracks=())

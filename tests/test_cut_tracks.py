@@ -16,7 +16,7 @@ from cut_factory import Kind, Track, decode_pictures, ffmpeg, fields, make_sourc
 
 from clipstream.media.cut import CopyCutter, CutMode, EncodeCutter, SmartCutter, make_cutter
 from clipstream.media.cut.source import AnyPacket
-from clipstream.media.cutting import ClipResult, ClipSpec, Cutter
+from clipstream.media.cutter import ClipResult, ClipSpec, Cutter
 from clipstream.media.probe import open_media, probe
 from clipstream.media.side_data import side_data
 

@@ -17,7 +17,7 @@ from test_clip_counts import Later, live_output
 from test_metrics import page
 from watchers import Impatient, Notes
 
-from clipstream import Input, Interval, Outcome, Row, Settings, job, run_job
+from clipstream import Input, Interval, Outcome, Row, Settings, run_job
 from clipstream.cli.run import exit_status
 from clipstream.cli.summary import notices
 from clipstream.errors import FeatureUnavailableError
@@ -196,7 +196,7 @@ class Memory:
 @pytest.fixture
 def memory(monkeypatch: pytest.MonkeyPatch) -> Memory:
     memory = Memory()
-    monkeypatch.setattr(job, "select_features", memory.select)
+    monkeypatch.setattr("clipstream.run.run.select_features", memory.select)
     return memory
 
 
@@ -286,7 +286,7 @@ def test_a_follower_that_fails_a_camera_is_in_the_manifest_and_the_metrics_while
         info = FeatureInfo(gaze.name, gaze.weight, gaze.signals)
         return replace(usual, features=(*usual.features, gaze), infos=(*usual.infos, info))
 
-    monkeypatch.setattr(job, "select_features", select)
+    monkeypatch.setattr("clipstream.run.run.select_features", select)
     footage = make_footage(tmp_path / "footage.mp4", length_s=40)
     with (
         capture_logs() as logged,

@@ -12,11 +12,12 @@ import pytest
 from scenes import clip_digests, make_scene, run_program
 
 from clipstream.errors import InputError, StoppedError
-from clipstream.media.live import download
 from clipstream.media.live.address import LiveAddress
-from clipstream.media.live.download import Fetched, fetch
-from clipstream.media.live.troubles import ConnectionOptions, ConnectionProblem, Trouble
-from clipstream.media.live.web import WebMedia, find_media
+from clipstream.media.live.connection_options import ConnectionOptions
+from clipstream.media.live.troubles import ConnectionProblem, Trouble
+from clipstream.media.web import download
+from clipstream.media.web.download import Fetched, fetch
+from clipstream.media.web.web_media import WebMedia, find_media
 from clipstream.report.manifest import Manifest, read_manifest
 from clipstream.testing import HttpServer
 from clipstream.testing.media import Sound, Video, even_times, make_clip, numbered, read_number

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from clipstream.errors import OutputError
 from clipstream.features.base import Observation
-from clipstream.journal import Journal
+from clipstream.saved.journal import Journal
 
 HERE, OTHER = "a" * 64, "b" * 64
 SEEN = [Observation(b"light", b"details of the first"), Observation(b""), Observation(b"\x00" * 40, b"\xff" * 9)]

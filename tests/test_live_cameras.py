@@ -10,10 +10,10 @@ from structlog.testing import capture_logs
 from clipstream import Settings
 from clipstream.live import Camera, Cameras
 from clipstream.live.cameras import kept_s
-from clipstream.live.overload import Saving
+from clipstream.live.overload import Shedding
 from clipstream.media.live.feed import LiveFeed
-from clipstream.media.live.recorder import Recorder
 from clipstream.media.live.status import FeedStatus
+from clipstream.media.recording.recorder import Recorder
 from clipstream.media.slices import MediaNeeds, Slice
 
 LONG_S = 10
@@ -65,7 +65,7 @@ def test_what_waits_for_being_taken_is_no_overload(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("clipstream.live.cameras.time.monotonic", lambda: float(next(seconds)))
     for _ in range(60):
         camera.take(ending=False)
-    assert camera.saving is Saving.NOTHING
+    assert camera.shedding is Shedding.NOTHING
 
 
 def test_as_much_is_kept_as_the_longest_clip_needs_and_that_is_said() -> None:

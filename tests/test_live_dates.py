@@ -11,9 +11,9 @@ import pytest
 from live_factory import made_up
 
 from clipstream.media.live.clock import REAL_TIME, LiveClock
-from clipstream.media.live.recorder import Recorder
-from clipstream.media.live.recording import Recording
 from clipstream.media.probe import open_media
+from clipstream.media.recording.recorder import Recorder
+from clipstream.media.recording.recording import Recording
 from clipstream.testing.media import Video, even_times, make_clip
 
 TICK = Fraction(1, 90_000)

@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 from test_output_queue import AtOnce, Clock
 
-from clipstream.cutting import chosen_cutter
+from clipstream.cut_choice import chosen_cutter
 from clipstream.errors import CutError, NotRecordedError, OutputError
 from clipstream.live import Cameras, LiveOutput
-from clipstream.media.cutting import ClipResult, ClipSpec, Cutter
+from clipstream.media.cutter import ClipResult, ClipSpec, Cutter
 from clipstream.media.live.address import LiveAddress, LiveInput
 from clipstream.media.slices import MediaNeeds
 from clipstream.output import OutputContext
 from clipstream.report.manifest import Manifest, read_manifest
 from clipstream.results import Interval, StreamSummary
+from clipstream.run.telling import Telling
 from clipstream.settings import Settings
-from clipstream.telling import Telling
 
 MOMENT = Interval("cam", 1, 10_250, 14_000, 12_000, 5.0)
 FULL = OutputError("clips: cannot be written (No space left on device): free some space.")

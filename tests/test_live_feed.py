@@ -13,9 +13,10 @@ import av.packet
 import pytest
 
 from clipstream.media.live.address import LiveAddress
+from clipstream.media.live.connection_options import ConnectionOptions
 from clipstream.media.live.feed import LiveFeed
 from clipstream.media.live.status import FeedState, FeedStatus
-from clipstream.media.live.troubles import ConnectionOptions, Trouble
+from clipstream.media.live.troubles import Trouble
 from clipstream.media.slices import AudioRequest, FrameRequest, MediaNeeds, Slice
 from clipstream.testing import HttpServer, RtspServer
 from clipstream.testing.media import Sound, Video, even_times, make_clip, numbered, read_number, tone

@@ -15,7 +15,7 @@ import pytest
 from live_runs import RATE_HZ, SPEED, LiveRun, assert_nothing_lost, make_footage
 from structlog.testing import capture_logs
 
-from clipstream.media.live.recorder import Recorder
+from clipstream.media.recording.recorder import Recorder
 from clipstream.report.manifest import read_manifest
 from clipstream.testing import RtspServer, wait_until
 

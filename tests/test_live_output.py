@@ -13,12 +13,12 @@ import av.container
 import pytest
 from live_factory import made_up
 
-from clipstream.cutting import chosen_cutter
+from clipstream.cut_choice import chosen_cutter
 from clipstream.live import Cameras, LiveOutput
-from clipstream.media.cutting import ClipResult, ClipSpec, Cutter
+from clipstream.media.cutter import ClipResult, ClipSpec, Cutter
 from clipstream.media.live.address import LiveAddress, LiveInput
-from clipstream.media.live.recorder import Recorder
 from clipstream.media.probe import open_media
+from clipstream.media.recording.recorder import Recorder
 from clipstream.media.slices import MediaNeeds, Slice
 from clipstream.output import OutputContext
 from clipstream.report.manifest import read_manifest

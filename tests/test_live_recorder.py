@@ -17,11 +17,11 @@ from live_factory import FRAME, made_up, packet_records, record, segments_in
 from structlog.testing import capture_logs
 
 from clipstream.errors import OutputError
-from clipstream.media.live.holds import NEEDED_AFTER_S, NEEDED_BEFORE_S, Holds
-from clipstream.media.live.recorder import Recorder
-from clipstream.media.live.recording import Recording
-from clipstream.media.live.segments import segment_paths
 from clipstream.media.probe import open_media
+from clipstream.media.recording.holds import NEEDED_AFTER_S, NEEDED_BEFORE_S, Holds
+from clipstream.media.recording.recorder import Recorder
+from clipstream.media.recording.recording import Recording
+from clipstream.media.recording.segments import segment_paths
 from clipstream.testing.media import Sound, Video, even_times, make_clip
 
 LONG_S, MUCH = Fraction(10_000), 10**10
@@ -179,7 +179,7 @@ import os, signal, sys
 from fractions import Fraction
 from pathlib import Path
 from live_factory import play
-from clipstream.media.live.recorder import Recorder
+from clipstream.media.recording.recorder import Recorder
 print(play(Recorder(Path(sys.argv[2]), Fraction(1000), 10**9), Path(sys.argv[1]), until_s=Fraction(5)), flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """

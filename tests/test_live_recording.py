@@ -14,11 +14,11 @@ from cut_factory import decode_pictures, decode_sound
 from live_factory import play, segments_in
 
 from clipstream.errors import CutError
-from clipstream.media.cutting import ClipResult, ClipSpec
-from clipstream.media.live.recorder import Recorder
-from clipstream.media.live.recording import Recording, RecordingCutter
-from clipstream.media.live.segments import segment_paths
+from clipstream.media.cutter import ClipResult, ClipSpec
 from clipstream.media.probe import media_origin, open_media
+from clipstream.media.recording.recorder import Recorder
+from clipstream.media.recording.recording import Recording, RecordingCutter
+from clipstream.media.recording.segments import segment_paths
 from clipstream.testing.media import Sound, Video, even_times, make_clip, numbered
 
 OFFSET_S = Fraction(12_345, 7)
@@ -133,7 +133,7 @@ def test_waiting_for_what_is_being_written_lists_the_folder_once_however_many_se
         listings.append(folder)
         return segment_paths(folder)
 
-    monkeypatch.setattr("clipstream.media.live.recording.segment_paths", listed)
+    monkeypatch.setattr("clipstream.media.recording.recording.segment_paths", listed)
     with Recorder(folder, LONG_S, MUCH) as recorder, open_media(path) as container:
         recording = Recording(folder)
         assert not recording.may_reach(Fraction(12))

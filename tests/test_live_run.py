@@ -22,9 +22,9 @@ from live_runs import (
 )
 from numpy.typing import NDArray
 
-from clipstream.media.live.packet_file import PacketWriter
 from clipstream.media.live.status import FeedState, FeedStatus
 from clipstream.media.live.troubles import Trouble
+from clipstream.media.recording.packet_file import PacketWriter
 from clipstream.testing import HttpServer, RtspServer, make_scene, wait_until
 from clipstream.testing.media import Sound, Video, even_times, make_clip, numbered
 

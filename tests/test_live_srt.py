@@ -19,11 +19,12 @@ from clipstream.errors import InputError
 from clipstream.media.live import connection, srt
 from clipstream.media.live.address import LiveAddress, check_public
 from clipstream.media.live.connection import LiveConnection
+from clipstream.media.live.connection_options import ConnectionOptions
 from clipstream.media.live.feed import LiveFeed
 from clipstream.media.live.srt import SrtReading
 from clipstream.media.live.srt_library import SrtError, SrtSocket, load_library
 from clipstream.media.live.status import FeedState
-from clipstream.media.live.troubles import ConnectionOptions, ConnectionProblem, Trouble
+from clipstream.media.live.troubles import ConnectionProblem, Trouble
 from clipstream.media.slices import FrameRequest, MediaNeeds, Slice
 from clipstream.testing import wait_until
 from clipstream.testing.media import Sound, Video, even_times, make_clip, numbered, read_number, tone
@@ -256,7 +257,7 @@ def test_a_program_that_ends_while_a_thread_still_reads_ends_at_once_and_well(cl
         "import sys, threading\n"
         "from clipstream.media.live.srt import *\n"
         "from clipstream.media.live.address import LiveAddress\n"
-        "from clipstream.media.live.troubles import ConnectionOptions\n"
+        "from clipstream.media.live.connection_options import ConnectionOptions\n"
         "reading = SrtReading(LiveAddress.parse(sys.argv[1]), ConnectionOptions(open_s=60))\n"
         "threading.Thread(target=lambda: [reading.read(9999) for _ in iter(int, 1)], daemon=True).start()\n"
     )

@@ -7,9 +7,10 @@ import pytest
 from clipstream.errors import InputError
 from clipstream.media.live import srt, srt_library
 from clipstream.media.live.address import Credentials, LiveAddress, stream_names
+from clipstream.media.live.connection_options import ConnectionOptions
 from clipstream.media.live.srt_library import load_library
 from clipstream.media.live.srt_request import SrtRequest
-from clipstream.media.live.troubles import ConnectionOptions, ConnectionProblem, Trouble
+from clipstream.media.live.troubles import ConnectionProblem, Trouble
 
 
 def asked(url: str) -> SrtRequest:

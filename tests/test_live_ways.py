@@ -18,10 +18,11 @@ import pytest
 from clipstream.media.live import connection
 from clipstream.media.live.address import LiveAddress
 from clipstream.media.live.connection import LiveConnection
+from clipstream.media.live.connection_options import ConnectionOptions
 from clipstream.media.live.feed import LiveFeed
 from clipstream.media.live.status import FeedState
-from clipstream.media.live.templates import note_tracks
-from clipstream.media.live.troubles import ConnectionOptions, ConnectionProblem, Trouble
+from clipstream.media.live.troubles import ConnectionProblem, Trouble
+from clipstream.media.recording.templates import note_tracks
 from clipstream.media.slices import FrameBatch, FrameRequest, MediaNeeds, Slice
 from clipstream.testing import HttpServer, RtspServer, wait_until
 from clipstream.testing.media import Sound, Video, even_times, make_clip, numbered, read_number, tone

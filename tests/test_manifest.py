@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from clipstream.errors import InputError, OutputError
 from clipstream.failures import Failure
-from clipstream.media.cutting import ClipResult
+from clipstream.media.cutter import ClipResult
 from clipstream.report.description import describe, reason_sentence, seconds
 from clipstream.report.files import write_atomically
 from clipstream.report.manifest import (

@@ -10,7 +10,7 @@ COUNTED = """
 import ctypes
 from clipstream.cli import main
 assert main(["--version"]) == 0
-import clipstream.job, clipstream.dataflow.flow
+import clipstream.run.run, clipstream.dataflow.flow
 libc = ctypes.CDLL(None)
 libc.fdopen.restype = ctypes.c_void_p
 libc.malloc_info(0, ctypes.c_void_p(libc.fdopen(1, b"w")))

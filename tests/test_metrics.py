@@ -13,7 +13,7 @@ from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
 from clipstream.errors import OutputError, UsageError
-from clipstream.live.overload import Saving
+from clipstream.live.overload import Shedding
 from clipstream.media.live.slicer import AnalysisRate
 from clipstream.media.live.status import FeedState, FeedStatus
 from clipstream.media.live.troubles import Trouble
@@ -44,7 +44,7 @@ FEED = FeedStatus(
 GATE = StreamStatus(
     stream="gate",
     feed=FEED,
-    saving=Saving.LIGHT,
+    shedding=Shedding.LIGHT,
     lag_s=1.25,
     warming_up=True,
     clips=ClipCounts(written=10, pending=11, failed=12),
@@ -97,7 +97,7 @@ def test_every_number_of_a_stream_is_on_the_page(found: Page) -> None:
         "clipstream_queued_slices": 2,
         "clipstream_decoding_behind": 1,
         "clipstream_analysed_pictures_ratio": 0.25,
-        "clipstream_saving_level": 3,
+        "clipstream_shedding_level": 3,
         "clipstream_stream_time_seconds": 45.5,
         "clipstream_lag_seconds": 1.25,
         "clipstream_warming_up": 1,
@@ -129,7 +129,7 @@ def test_a_file_has_clips_and_measurements_but_nothing_of_a_live_stream(found: P
         "clipstream_failed_clips_total",
         "clipstream_failed_measurements_total",
         "clipstream_pending_clips",
-        "clipstream_saving_level",
+        "clipstream_shedding_level",
         "clipstream_warming_up",
     }
 

@@ -7,7 +7,7 @@ import pytest
 
 from clipstream.media.inputs import RECORDINGS, STATE_FOLDER
 from clipstream.media.live.address import LiveAddress, LiveInput, stream_names
-from clipstream.namesakes import live_named_apart
+from clipstream.run.namesakes import live_named_apart
 
 Namer = Callable[..., list[str]]
 

@@ -15,10 +15,10 @@ from structlog.testing import capture_logs
 from clipstream.errors import UsageError
 from clipstream.notify import Message, Outbox, Patience
 from clipstream.notify.message import SCHEMA
-from clipstream.notify.targets import Command, Failure
-from clipstream.options import MESSAGE_VARIABLES
+from clipstream.notify.targets import Command, DeliveryFailure
 from clipstream.results import Interval, Reason
 from clipstream.settings import Settings, options
+from clipstream.settings.option import MESSAGE_VARIABLES
 
 QUICK = Patience(first_s=0.001, longest_s=0.01)
 INTERVAL = Interval("the gate", 7, 61_500, 65_004, 63_000, 4.25, (Reason("audio", "loudness", -9, -31, "dB", 21, 1),))
@@ -166,7 +166,7 @@ def test_what_a_program_prints_is_logged_at_debug(program: Program, letter: Path
 def test_a_program_that_hangs_is_killed_after_its_time(program: Program, letter: Path) -> None:
     path = program("exec sleep 100")
     failure = Command(f"'{path}'", timeout_s=0.1).deliver(letter, "key", Event())
-    assert failure == Failure("it took more than 0.1 s")
+    assert failure == DeliveryFailure("it took more than 0.1 s")
 
 
 def test_a_program_that_is_killed_takes_along_all_that_it_started(program: Program, letter: Path) -> None:
@@ -182,7 +182,7 @@ def test_a_program_that_is_killed_takes_along_all_that_it_started(program: Progr
 
     watcher = Thread(target=stop_when_started, daemon=True)
     watcher.start()
-    assert Command(f"'{path}'").deliver(letter, "key", stop) == Failure("it was stopped")
+    assert Command(f"'{path}'").deliver(letter, "key", stop) == DeliveryFailure("it was stopped")
     watcher.join(20)
     assert seen == ["started\n", ""], "what it started does not run any more"
 
@@ -211,9 +211,11 @@ def test_closing_kills_a_running_program_and_leaves_its_message(
 def test_a_program_that_was_killed_or_is_gone_failed(program: Program, letter: Path) -> None:
     path = program("kill -9 $$")
     command = Command(f"'{path}'")
-    assert command.deliver(letter, "key", Event()) == Failure("it was killed by signal 9")
+    assert command.deliver(letter, "key", Event()) == DeliveryFailure("it was killed by signal 9")
     path.unlink()
-    assert command.deliver(letter, "key", Event()) == Failure("it cannot be started (No such file or directory)")
+    assert command.deliver(letter, "key", Event()) == DeliveryFailure(
+        "it cannot be started (No such file or directory)"
+    )
 
 
 def test_a_message_that_is_damaged_is_given_up_one_that_is_removed_forgotten_and_the_next_delivered(

@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 
 from clipstream.errors import OutputError, UsageError
 from clipstream.notify import Message, Outbox, Patience, QueueStatus
-from clipstream.notify.targets import Failure, Webhook
+from clipstream.notify.targets import DeliveryFailure, Webhook
 from clipstream.results import Interval
 
 QUICK = Patience(first_s=0.001, longest_s=0.01)
@@ -238,20 +238,20 @@ def test_closing_delivers_what_waits_but_for_no_failure(tmp_path: Path, receiver
         (200, None),
         (202, None),
         (299, None),
-        (307, Failure("it answers 307, a redirection, which is not followed; give the URL it leads to")),
-        (401, Failure("it answers 401", final=True)),
-        (408, Failure("it answers 408")),
-        (410, Failure("it answers 410", final=True)),
-        (429, Failure("it answers 429")),
-        (500, Failure("it answers 500")),
-        (503, Failure("it answers 503")),
-        ("drop", Failure("Remote end closed connection without response")),
-        ("garbage", Failure("the answer is no HTTP (BadStatusLine)")),
-        ("hang", Failure("timed out")),
+        (307, DeliveryFailure("it answers 307, a redirection, which is not followed; give the URL it leads to")),
+        (401, DeliveryFailure("it answers 401", final=True)),
+        (408, DeliveryFailure("it answers 408")),
+        (410, DeliveryFailure("it answers 410", final=True)),
+        (429, DeliveryFailure("it answers 429")),
+        (500, DeliveryFailure("it answers 500")),
+        (503, DeliveryFailure("it answers 503")),
+        ("drop", DeliveryFailure("Remote end closed connection without response")),
+        ("garbage", DeliveryFailure("the answer is no HTTP (BadStatusLine)")),
+        ("hang", DeliveryFailure("timed out")),
     ],
 )
 def test_an_answer_says_whether_to_try_again(
-    letter: Path, receiver: Receiver, answer: Answer, failure: Failure | None
+    letter: Path, receiver: Receiver, answer: Answer, failure: DeliveryFailure | None
 ) -> None:
     receiver.planned.append(answer)
     assert Webhook(receiver.url, timeout_s=0.2 if answer == "hang" else 10).deliver(letter, "key", Event()) == failure

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from clipstream.cutting import chosen_suffix
+from clipstream.cut_choice import chosen_suffix
 from clipstream.errors import CutError, StoppedError, UsageError
 from clipstream.media.cut import SmartCutter
-from clipstream.media.cutting import ClipResult, ClipSpec, Cutter
+from clipstream.media.cutter import ClipResult, ClipSpec, Cutter
 from clipstream.media.inputs import Input
 from clipstream.media.probe import fingerprint, probe
 from clipstream.output import OutputContext, StreamOutput, finished_manifest

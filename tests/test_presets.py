@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from clipstream.cli.options import load_settings
-from clipstream.configuration import PRESETS, read_preset
 from clipstream.detect.detector import detector_for
 from clipstream.detect.windows import WindowGrid, Windows
 from clipstream.errors import UsageError
 from clipstream.features.registry import select_features
 from clipstream.media.slices import StreamEnd
-from clipstream.pages import preset_lines, presets_page
 from clipstream.results import Interval, Row, Window
 from clipstream.settings import Settings, options
+from clipstream.settings.configuration import PRESETS, read_preset
+from clipstream.settings.pages import preset_lines, presets_page
 
 ROOT = Path(__file__).parents[1]
 (CHOICES,) = (option.choices for option in options() if option.key == "preset")

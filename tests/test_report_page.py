@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from clipstream.failures import Failure
-from clipstream.media.cutting import ClipResult
+from clipstream.media.cutter import ClipResult
 from clipstream.media.slices import StreamEnd
 from clipstream.report.description import describe
 from clipstream.report.lanes import Lane, make_timeline

@@ -11,8 +11,8 @@ import pytest
 from scenes import LIGHT, clip_digests, make_scene
 
 import clipstream
-from clipstream.job import run_job
 from clipstream.media.inputs import Input
+from clipstream.run.run import run_job
 from clipstream.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -26,6 +26,7 @@ NEVER = {
 }
 BELOW = {
     "media": {"errors", "media", "settings", "timing"},
+    "media/recording": {"errors", "media.cut", "media.cutter", "media.probe", "media.recording"},
     "models": {"errors", "memory", "models"},
     "features": {"errors", "features", "media.slices", "models", "settings", "timing"},
     "detect": {
@@ -34,7 +35,6 @@ BELOW = {
         "failures",
         "features.base",
         "media.slices",
-        "options",
         "results",
         "settings",
         "timing",

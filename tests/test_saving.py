@@ -14,14 +14,14 @@ import pytest
 from saving_run import Brightness, selection
 from scenes import make_scene
 
-from clipstream import Input, Outcome, Settings, job, run_job
+from clipstream import Input, Outcome, Settings, run_job
 from clipstream.errors import OutputError, StoppedError, UsageError
 from clipstream.features.base import Observation
 from clipstream.features.registry import select_features
-from clipstream.journal import Journal
 from clipstream.media.slices import Slice
 from clipstream.report.manifest import Manifest, Source, read_manifest
-from clipstream.saving import Saving
+from clipstream.saved.journal import Journal
+from clipstream.saved.saving import Saving
 
 SAVING_RUN = Path(__file__).with_name("saving_run.py")
 NEVER = 1_000_000
@@ -47,7 +47,7 @@ def run(out: Path, *files: Path, **options: Any) -> tuple[Outcome, ...]:
 
 @pytest.fixture
 def brightness(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "select_features", selection)
+    monkeypatch.setattr("clipstream.run.run.select_features", selection)
 
 
 def journals(out: Path) -> list[Path]:
@@ -106,7 +106,7 @@ def test_slices_in_which_the_feature_failed_are_empty_and_the_table_is_whole(
                 raise ValueError("a bad frame")
             return super().observe(slices)
 
-    monkeypatch.setattr(job, "select_features", lambda settings: selection(settings, Failing()))
+    monkeypatch.setattr("clipstream.run.run.select_features", lambda settings: selection(settings, Failing()))
     (outcome,) = run(tmp_path, files[0])
     assert outcome.state == "failed"
     assert "of 20 slices: ValueError: a bad frame" in str(outcome.message)

@@ -20,7 +20,7 @@ from clipstream.cli import main
 from clipstream.errors import InputNotFoundError, UnreadableMediaError
 from clipstream.models.embedding import IMAGENET, Embedder, load_embedder
 from clipstream.models.prompts import Prompts
-from clipstream.search import Moment, SavedVectors, Scores, find_saved, moments, query_picture, score
+from clipstream.saved.search import Moment, SavedVectors, Scores, find_saved, moments, query_picture, score
 
 pytestmark = pytest.mark.usefixtures("clean_surroundings")
 

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clipstream.cli.options import load_settings
-from clipstream.configuration import read_environment, read_toml
 from clipstream.errors import UsageError
-from clipstream.options import Option, duration_text, parse_duration
-from clipstream.pages import options_page
 from clipstream.settings import Settings, options
+from clipstream.settings.configuration import read_environment, read_toml
+from clipstream.settings.option import Option, duration_text, parse_duration
+from clipstream.settings.pages import options_page
 
 PROMPTS = (("a goal, late", 2.0), ("a", 1.0), ("=b", 1.0))
 

@@ -11,12 +11,13 @@ from threading import Event, Thread
 import pytest
 
 from clipstream.errors import InputError, OutputError
-from clipstream.media.live import download, web
 from clipstream.media.live.address import AddressCheck, LiveAddress
 from clipstream.media.live.connection import LiveConnection
-from clipstream.media.live.download import fetch
-from clipstream.media.live.troubles import ConnectionOptions, ConnectionProblem, Trouble
-from clipstream.media.live.web import WebMedia, find_media
+from clipstream.media.live.connection_options import ConnectionOptions
+from clipstream.media.live.troubles import ConnectionProblem, Trouble
+from clipstream.media.web import download, web_media
+from clipstream.media.web.download import fetch
+from clipstream.media.web.web_media import WebMedia, find_media
 from clipstream.testing import HttpServer, RtspServer
 from clipstream.testing.media import Sound, Video, even_times, make_clip
 
@@ -261,7 +262,7 @@ def test_a_playlist_that_gives_far_more_than_it_states_is_broken_off(
     ids=["body", "head", "size of a chunk"],
 )
 def test_an_answer_that_trickles_is_not_waited_for(head: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web, "_PATIENCE", 1)
+    monkeypatch.setattr(web_media, "_PATIENCE", 1)
     options = ConnectionOptions(stall_s=0.2)
     with answering(lambda out, over: trickle(out, head, over)) as url:
         address = LiveAddress.parse(f"{url}list.m3u8")
@@ -279,7 +280,7 @@ def test_variants_that_each_come_late_and_empty_do_not_add_up(monkeypatch: pytes
         else:
             over.wait(0.05)
 
-    monkeypatch.setattr(web, "_PATIENCE", 1)
+    monkeypatch.setattr(web_media, "_PATIENCE", 1)
     asked: list[str] = []
     with answering(late) as url:
         address = LiveAddress.parse(f"{url}list.m3u8")
@@ -295,7 +296,7 @@ def test_redirections_that_each_come_late_do_not_add_up(monkeypatch: pytest.Monk
         out.send_header("Location", f"/{hop + 1}")
         out.end_headers()
 
-    monkeypatch.setattr(web, "_PATIENCE", 1)
+    monkeypatch.setattr(web_media, "_PATIENCE", 1)
     with answering(late) as url:
         address = LiveAddress.parse(f"{url}0")
         assert problem_of(lambda: find_media(address, ConnectionOptions(stall_s=0.2))) is Trouble.SILENT
@@ -305,7 +306,7 @@ def test_no_host_of_a_playlist_is_looked_up_when_no_time_is_left(monkeypatch: py
     def lookup(address: LiveAddress) -> None:
         looked_up.append(address.host)
         if len(looked_up) == 3:
-            monkeypatch.setattr(web, "monotonic", lambda: inf)
+            monkeypatch.setattr(web_media, "monotonic", lambda: inf)
 
     def answer(out: BaseHTTPRequestHandler, _over: Event) -> None:
         out.wfile.write(b"HTTP/1.0 200 OK\r\n\r\n#EXTM3U\n" + b"".join(b"http://h%d/\n" % n for n in range(9)))
@@ -327,7 +328,7 @@ def test_a_checked_stream_that_trickles_is_given_up(begin: bytes) -> None:
 def test_of_very_many_variants_some_are_looked_at(
     server: HttpServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(web, "_MOST", 5)
+    monkeypatch.setattr(web_media, "_MOST", 5)
     master = tmp_path / "master.m3u8"
     lines = [f"#EXT-X-STREAM-INF:BANDWIDTH={number}\nmaster.m3u8" for number in range(1, 50)]
     master.write_text("#EXTM3U\n" + "\n".join(lines) + "\n", "utf-8")

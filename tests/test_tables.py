@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clipstream.media.cutting import ClipResult
+from clipstream.media.cutter import ClipResult
 from clipstream.report.description import describe
 from clipstream.report.manifest import Manifest, Source
 from clipstream.report.tables import covering_windows, write_features, write_highlights, write_scores

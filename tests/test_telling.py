@@ -8,9 +8,9 @@ from structlog.testing import capture_logs
 
 from clipstream import Settings
 from clipstream.live import Cameras
-from clipstream.live.overload import Saving
+from clipstream.live.overload import Shedding
 from clipstream.media.live.status import FeedStatus
-from clipstream.telling import Telling
+from clipstream.run.telling import Telling
 
 
 class Gate:
@@ -19,8 +19,8 @@ class Gate:
     def __init__(self, folder: Path) -> None:
         self.inputs, self._folder = {"gate": None}, folder
 
-    def statuses(self) -> list[tuple[FeedStatus, Saving]]:
-        return [(FeedStatus("gate", "rtsp://camera/live"), Saving.NOTHING)]
+    def statuses(self) -> list[tuple[FeedStatus, Shedding]]:
+        return [(FeedStatus("gate", "rtsp://camera/live"), Shedding.NOTHING)]
 
     def recording(self, stream: str) -> Path:
         return self._folder / stream

@@ -12,8 +12,8 @@ from clipstream.cli.watching import LineWatcher, LiveWatcher, Pace, QuietWatcher
 from clipstream.report.description import describe
 from clipstream.report.manifest import Source
 from clipstream.results import Interval, StreamSummary
+from clipstream.run.watchers import Outcome, Watcher
 from clipstream.settings import Settings
-from clipstream.watchers import Outcome, Watcher
 
 INTERVAL = Interval("match", 1, 1000, 4000, 2000, 3.0)
 

@@ -14,18 +14,18 @@ from clipstream.cli.run import exit_status, signals_received
 from clipstream.cli.summary import print_summary
 from clipstream.cli.watching import print_error, watching
 from clipstream.errors import ClipstreamError, InputError, UsageError
-from clipstream.fetching import WebInput
-from clipstream.job import run_job
 from clipstream.log import configure_logging
 from clipstream.media.live.address import AddressCheck, Credentials, LiveAddress, LiveInput, check_public, scrub
 from clipstream.media.live.connection import LiveConnection
-from clipstream.media.live.troubles import ConnectionOptions
-from clipstream.media.live.web import find_media
-from clipstream.options import JOB_VARIABLE
+from clipstream.media.live.connection_options import ConnectionOptions
+from clipstream.media.web.web_media import find_media
 from clipstream.report.manifest import MANIFEST_NAME, read_manifest
 from clipstream.report.page import REPORT_NAME
+from clipstream.run.fetching import WebInput
+from clipstream.run.run import run_job
+from clipstream.run.watchers import Outcome
 from clipstream.settings import Settings
-from clipstream.watchers import Outcome
+from clipstream.settings.option import JOB_VARIABLE
 
 __all__ = ["run_batch_job"]
 

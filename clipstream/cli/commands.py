@@ -15,7 +15,7 @@ from clipstream.cli.options import (
     presentation_options,
     settings_options,
 )
-from clipstream.options import JOB_VARIABLE
+from clipstream.settings.option import JOB_VARIABLE
 
 __all__ = ["commands"]
 

@@ -10,18 +10,18 @@ from threading import Event
 from clipstream.cli.documents import cut_document, print_document
 from clipstream.cli.options import Presentation
 from clipstream.cli.watching import print_error
-from clipstream.cutting import chosen_cutter, chosen_suffix
+from clipstream.cut_choice import chosen_cutter, chosen_suffix
 from clipstream.errors import ClipstreamError, CutError, InputError, OutputError, StoppedError, UsageError
 from clipstream.log import configure_logging
 from clipstream.media.cut import CutSpan, join_clips, parse_time, plan_clips, read_intervals
-from clipstream.media.cutting import ClipResult, ClipSpec
+from clipstream.media.cutter import ClipResult, ClipSpec
 from clipstream.media.inputs import Input, expand_inputs
 from clipstream.media.probe import MediaInfo, fingerprint, probe
-from clipstream.namesakes import claim, named_apart
-from clipstream.options import duration_text
 from clipstream.report.files import writing
+from clipstream.run.namesakes import claim, named_apart
+from clipstream.run.stopping import stop_on_signals
 from clipstream.settings import Settings
-from clipstream.stopping import stop_on_signals
+from clipstream.settings.option import duration_text
 from clipstream.timing import clock, to_ms
 
 __all__ = ["CutRequest", "cut_file"]

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from clipstream.errors import ClipstreamError, InputError
-from clipstream.media.cutting import ClipResult, ClipSpec
+from clipstream.media.cutter import ClipResult, ClipSpec
 from clipstream.report.description import seconds
 from clipstream.report.manifest import MANIFEST_NAME
 from clipstream.report.records import to_json
-from clipstream.watchers import Outcome
+from clipstream.run.watchers import Outcome
 
 __all__ = ["CUT_SCHEMA", "RUN_SCHEMA", "cut_document", "print_document", "run_document", "said"]
 

@@ -19,10 +19,10 @@ from clipstream.media.inputs import Input, expand_inputs
 from clipstream.media.pictures import DecodeMode, skips_frames
 from clipstream.media.probe import MediaInfo, VideoInfo, fingerprint, probe
 from clipstream.media.slices import MediaNeeds
-from clipstream.namesakes import named_apart
-from clipstream.options import duration_text
 from clipstream.output import finished_manifest
+from clipstream.run.namesakes import named_apart
 from clipstream.settings import Settings
+from clipstream.settings.option import duration_text
 from clipstream.timing import clock, to_ms
 
 __all__ = ["INSPECT_SCHEMA", "Inspection", "inspect_files"]

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 
 import click
 
-from clipstream.configuration import read_environment, read_toml
-from clipstream.options import Option
 from clipstream.settings import Settings, options
+from clipstream.settings.configuration import read_environment, read_toml
+from clipstream.settings.option import Option
 
 __all__ = ["Flag", "Presentation", "RunCommand", "load_settings", "presentation_options", "settings_options"]
 

@@ -1,4 +1,4 @@
-"""`main FILE…`: inputs, the job, and what came of it."""
+"""`main FILE…`: inputs, the run, and what came of it."""
 
 import signal
 import socket
@@ -11,16 +11,17 @@ from clipstream.cli.options import Presentation
 from clipstream.cli.summary import print_summary
 from clipstream.cli.watching import print_error, watching
 from clipstream.errors import InputError
-from clipstream.fetching import WebInput
-from clipstream.job import run_job
 from clipstream.log import configure_logging
 from clipstream.media.inputs import Input, expand_inputs
 from clipstream.media.live.address import Credentials, LiveAddress, LiveInput, is_live, stream_names
 from clipstream.media.live.connection import check_protocol
-from clipstream.media.live.troubles import ConnectionOptions, ConnectionProblem
-from clipstream.media.live.web import find_media, media_suffix
+from clipstream.media.live.connection_options import ConnectionOptions
+from clipstream.media.live.troubles import ConnectionProblem
+from clipstream.media.web.web_media import find_media, media_suffix
+from clipstream.run.fetching import WebInput
+from clipstream.run.run import run_job
+from clipstream.run.watchers import Outcome
 from clipstream.settings import Settings
-from clipstream.watchers import Outcome
 
 __all__ = ["exit_status", "run_files", "run_inputs", "signals_received"]
 

@@ -15,7 +15,7 @@ from clipstream.cli.documents import print_document
 from clipstream.cli.options import Presentation
 from clipstream.cli.summary import output_console
 from clipstream.errors import FeatureUnavailableError, UsageError
-from clipstream.search import Moment, SavedVectors, find_saved, moments, query_picture, score
+from clipstream.saved.search import Moment, SavedVectors, find_saved, moments, query_picture, score
 from clipstream.timing import clock
 
 __all__ = ["SEARCH_SCHEMA", "search_folder"]

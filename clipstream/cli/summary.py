@@ -7,9 +7,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from clipstream.options import duration_text
 from clipstream.report.manifest import Highlight, Manifest
-from clipstream.watchers import Outcome
+from clipstream.run.watchers import Outcome
+from clipstream.settings.option import duration_text
 
 __all__ = ["notices", "output_console", "print_summary"]
 

@@ -16,11 +16,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from clipstream.options import duration_text
 from clipstream.report.description import reason_sentence
 from clipstream.results import Interval
+from clipstream.run.watchers import Outcome, Watcher
+from clipstream.settings.option import duration_text
 from clipstream.timing import clock, to_ms
-from clipstream.watchers import Outcome, Watcher
 
 __all__ = ["LineWatcher", "LiveWatcher", "Pace", "QuietWatcher", "finish_line", "print_error", "watching"]
 

@@ -17,7 +17,7 @@ from clipstream.features.base import AnyFeature, FeatureInfo
 from clipstream.features.registry import Selection, select_features
 from clipstream.media.slices import Slice
 from clipstream.results import Interval, Row, StreamSummary, Window
-from clipstream.saving import Saving
+from clipstream.saved.saving import Saving
 from clipstream.settings import Settings
 
 __all__ = ["Highlights", "highlights"]

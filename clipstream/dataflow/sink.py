@@ -7,17 +7,17 @@ from threading import Event
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
-from clipstream.cutting import chosen_cutter
+from clipstream.cut_choice import chosen_cutter
 from clipstream.errors import InputError
 from clipstream.features.registry import Selection, features_asked_for, select_features
 from clipstream.live import Cameras, LiveOutput
-from clipstream.media.cutting import Cutter
+from clipstream.media.cutter import Cutter
 from clipstream.media.inputs import Input
 from clipstream.media.probe import fingerprint
 from clipstream.output import ClipTally, OutputContext, OutputQueue, StreamOutput
 from clipstream.report.manifest import Manifest
 from clipstream.results import Interval, StreamSummary
-from clipstream.saving import Saving
+from clipstream.saved.saving import Saving
 from clipstream.settings import Settings
 
 __all__ = ["ClipSink"]

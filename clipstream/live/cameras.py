@@ -13,15 +13,15 @@ from threading import Lock, Thread
 
 import structlog
 
-from clipstream.live.overload import Overload, Saving
+from clipstream.live.overload import Overload, Shedding
 from clipstream.live.pending import PendingHighlights
 from clipstream.media.inputs import RECORDINGS, STATE_FOLDER
 from clipstream.media.live.address import LiveInput
+from clipstream.media.live.connection_options import ConnectionOptions
 from clipstream.media.live.feed import LiveFeed
-from clipstream.media.live.recorder import Recorder
 from clipstream.media.live.status import FeedStatus
-from clipstream.media.live.troubles import ConnectionOptions
 from clipstream.media.pictures import DecodeMode
+from clipstream.media.recording.recorder import Recorder
 from clipstream.media.slices import MediaNeeds, Slice
 from clipstream.report.files import write_atomically, writing
 from clipstream.results import Interval
@@ -67,27 +67,27 @@ class Camera:
         return self._feed.status
 
     @property
-    def saving(self) -> Saving:
+    def shedding(self) -> Shedding:
         """What is left out of the analysis at the moment."""
-        return self._overload.saving
+        return self._overload.shedding
 
     def take(self, *, ending: bool) -> list[Slice]:
         """Return the slices that are there, perhaps none; once `ending`, the last of them carries the end."""
         if ending:
             self.close()
         slices = self._feed.take()
-        before, status = self._overload.saving, self._feed.status
+        before, status = self._overload.shedding, self._feed.status
         waiting = 0 if self._feed.waits else status.queued
-        saving = self._overload.note(waiting, status.dropped, time.monotonic(), status.burst_s)
-        if saving is not before:
-            self._feed.set_rate(saving.divisor, keyframes=saving is Saving.KEYFRAMES)
-            event = "stream_overloaded" if saving > before else "stream_recovers"
-            _log.warning(event, stream=self._stream, left_out=saving.name.lower(), dropped=status.dropped)
+        shedding = self._overload.note(waiting, status.dropped, time.monotonic(), status.burst_s)
+        if shedding is not before:
+            self._feed.set_rate(shedding.divisor, keyframes=shedding is Shedding.KEYFRAMES)
+            event = "stream_overloaded" if shedding > before else "stream_recovers"
+            _log.warning(event, stream=self._stream, left_out=shedding.name.lower(), dropped=status.dropped)
         self._taken += len(slices)
         if self._release and self._taken > _RESUMED_SLICES:
             self._release()
             self._release = None
-        return [replace(item, live=True, lean=saving >= Saving.LIGHT) for item in slices]
+        return [replace(item, live=True, lean=shedding >= Shedding.LIGHT) for item in slices]
 
     def close(self) -> None:
         """Stop reading; what is recorded stays. Returns at once: the end comes among what is taken."""
@@ -215,11 +215,11 @@ class Cameras:
         recorder = self._recorders.get(stream)
         return recorder.lost_packets if recorder else 0
 
-    def statuses(self) -> list[tuple[FeedStatus, Saving]]:
+    def statuses(self) -> list[tuple[FeedStatus, Shedding]]:
         """Return how each stream that is read is doing."""
         with self._lock:
             cameras = list(self._open.values())
-        return [(camera.status, camera.saving) for camera in cameras]
+        return [(camera.status, camera.shedding) for camera in cameras]
 
     def close(self) -> None:
         """Stop reading and recording, and wait for it."""

@@ -19,8 +19,8 @@ from clipstream.features.base import FeatureInfo
 from clipstream.live.cameras import Cameras
 from clipstream.live.listing import Listing, earlier_manifest
 from clipstream.log import traceback_of
-from clipstream.media.cutting import ClipSpec
-from clipstream.media.live.recording import Recording, RecordingCutter
+from clipstream.media.cutter import ClipSpec
+from clipstream.media.recording.recording import Recording, RecordingCutter
 from clipstream.media.slices import StreamEnd
 from clipstream.media.thumbnails import thumbnail_jpeg
 from clipstream.memory import give_back_memory
@@ -221,8 +221,7 @@ class LiveOutput(OutputQueue):
         return self._listing.find(interval.peak_ms, _date_ms(interval))
 
     def _note_failures(self) -> None:
-        tally = self._context.tally
-        self._listing.note(describe_failures(tally.failures(self._stream), tally.slices(self._stream)))
+        self._listing.note(describe_failures(*self._context.tally.failures(self._stream)))
 
     def _thumbnail(self, one: Highlight) -> bytes | None:
         if one.clip is None or one.clip_start_s is None:

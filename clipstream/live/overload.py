@@ -4,15 +4,15 @@ import math
 from dataclasses import dataclass
 from enum import IntEnum
 
-__all__ = ["Overload", "Saving"]
+__all__ = ["Overload", "Shedding"]
 
 _BEHIND_SLICES = 4
 _BEHIND_S = 3.0
 _CALM_S = 20.0
 
 
-class Saving(IntEnum):
-    """How much is left out; each level adds to the one before.
+class Shedding(IntEnum):
+    """How much load is shed: what is left out of the analysis; each level adds to the one before.
 
     Attributes:
         NOTHING: Everything is looked at.
@@ -48,13 +48,13 @@ class Overload:
     ['NOTHING', 'NOTHING', 'NOTHING', 'HALF', 'HALF', 'HALF', 'QUARTER', 'QUARTER']
     """
 
-    saving: Saving = Saving.NOTHING
+    shedding: Shedding = Shedding.NOTHING
     _dropped: int = 0
     _fine_at_s: float | None = None
     _behind_at_s: float | None = None
     _few_at_s: float = 0.0
 
-    def note(self, waiting: int, dropped: int, now_s: float, burst_s: float = 0.0) -> Saving:
+    def note(self, waiting: int, dropped: int, now_s: float, burst_s: float = 0.0) -> Shedding:
         """Take how a stream is doing, and return what to leave out. Called about as often as slices are taken.
 
         Args:
@@ -79,8 +79,8 @@ class Overload:
             self._fine_at_s = now_s
             if now_s - self._behind_at_s >= _CALM_S + burst_s:
                 self._step(-1, now_s)
-        return self.saving
+        return self.shedding
 
     def _step(self, by: int, now_s: float) -> None:
-        self.saving = Saving(min(max(self.saving + by, Saving.NOTHING), Saving.KEYFRAMES))
+        self.shedding = Shedding(min(max(self.shedding + by, Shedding.NOTHING), Shedding.KEYFRAMES))
         self._fine_at_s = self._behind_at_s = now_s

@@ -1,1 +1,1 @@
-"""Everything that touches PyAV: probing, decoding into slices, cutting."""
+"""Everything that touches PyAV: probing, decoding into slices, live streams, recordings, media on the web, cutting."""

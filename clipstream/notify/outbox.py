@@ -13,7 +13,7 @@ import structlog
 
 from clipstream.notify.message import Message
 from clipstream.notify.queue import Queue
-from clipstream.notify.targets import Command, Failure, Target, Webhook
+from clipstream.notify.targets import Command, DeliveryFailure, Target, Webhook
 
 __all__ = ["Outbox", "Patience", "QueueStatus"]
 
@@ -190,13 +190,13 @@ class _Lane:
         self._take_out(path, delivered=True)
         return True
 
-    def _attempt(self, path: Path, key: str) -> Failure | None:
+    def _attempt(self, path: Path, key: str) -> DeliveryFailure | None:
         try:
             return self.target.deliver(path, key, self._stop)
         except FileNotFoundError:
-            return Failure("its file is gone from the outbox", final=True)
+            return DeliveryFailure("its file is gone from the outbox", final=True)
         except Exception as error:  # noqa: BLE001 - a thread that dies would silently tell nobody any more
-            return Failure(f"{type(error).__name__} in delivering it")
+            return DeliveryFailure(f"{type(error).__name__} in delivering it")
 
     def _has_waited_enough(self, path: Path) -> bool:
         """Say whether a message that failed is too old, and was not merely left alone for as long."""

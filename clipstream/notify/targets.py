@@ -27,9 +27,9 @@ import structlog
 from clipstream.errors import UsageError
 from clipstream.media.inputs import safe_name
 from clipstream.notify.message import Message
-from clipstream.options import ENVIRONMENT_PREFIX, suggestion
+from clipstream.settings.option import ENVIRONMENT_PREFIX, suggestion
 
-__all__ = ["Command", "Failure", "Target", "Webhook"]
+__all__ = ["Command", "DeliveryFailure", "Target", "Webhook"]
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _FIELDS = tuple(item.name for item in fields(Message))
@@ -44,7 +44,7 @@ _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class DeliveryFailure:
     """Why a message was not delivered.
 
     Attributes:
@@ -67,7 +67,7 @@ class Target(Protocol):
     name: str
     tries: int | None
 
-    def deliver(self, path: Path, key: str, stop: Event) -> Failure | None:
+    def deliver(self, path: Path, key: str, stop: Event) -> DeliveryFailure | None:
         """Deliver the message in a file, once; blocks, but gives up soon after `stop` is set, where it can.
 
         Never raises for what the other side does.
@@ -113,12 +113,12 @@ class Command:
         self.name = _name("command", Path(program).name, text)
         self._timeout_s = timeout_s
 
-    def deliver(self, path: Path, key: str, stop: Event) -> Failure | None:
+    def deliver(self, path: Path, key: str, stop: Event) -> DeliveryFailure | None:
         """Run it and wait for it, or until `stop` is set, which kills it."""
         try:
             known = _texts(json.loads(path.read_bytes(), parse_float=str))
         except ValueError:
-            return Failure("the message in the outbox is damaged", final=True)
+            return DeliveryFailure("the message in the outbox is damaged", final=True)
         words = [_PLACEHOLDER.sub(lambda match: known.get(match[1], ""), word) for word in self._words]
         variables = {ENVIRONMENT_PREFIX + name.upper(): text for name, text in known.items()}
         with path.open("rb") as message:
@@ -132,7 +132,9 @@ class Command:
                     start_new_session=True,  # Ctrl-C is for this program, and a kill is for all that was started
                 )
             except (OSError, ValueError) as error:
-                return Failure(f"it cannot be started ({getattr(error, 'strerror', None) or type(error).__name__})")
+                return DeliveryFailure(
+                    f"it cannot be started ({getattr(error, 'strerror', None) or type(error).__name__})"
+                )
         assert process.stdout is not None
         # A thread, because what the program leaves running may hold its output open for ever.
         reader = Thread(target=self._log_output, args=(process.stdout, key), daemon=True)
@@ -141,19 +143,21 @@ class Command:
         reader.join(_LAST_WORDS_S)
         return failure
 
-    def _wait(self, process: subprocess.Popen[bytes], stop: Event) -> Failure | None:
+    def _wait(self, process: subprocess.Popen[bytes], stop: Event) -> DeliveryFailure | None:
         until_s = time.monotonic() + self._timeout_s
         while process.poll() is None:
             if stop.is_set() or time.monotonic() > until_s:
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-                return Failure("it was stopped" if stop.is_set() else f"it took more than {self._timeout_s:g} s")
+                return DeliveryFailure(
+                    "it was stopped" if stop.is_set() else f"it took more than {self._timeout_s:g} s"
+                )
             with suppress(subprocess.TimeoutExpired):
                 process.wait(_LOOK_S)
         if process.returncode < 0:
-            return Failure(f"it was killed by signal {-process.returncode}")
-        return Failure(f"its exit status is {process.returncode}") if process.returncode else None
+            return DeliveryFailure(f"it was killed by signal {-process.returncode}")
+        return DeliveryFailure(f"its exit status is {process.returncode}") if process.returncode else None
 
     def _log_output(self, output: IO[bytes], key: str) -> None:
         with output:
@@ -200,7 +204,7 @@ class Webhook:
         self._timeout_s = timeout_s
         self._opener = urllib.request.build_opener(_StayHere)
 
-    def deliver(self, path: Path, key: str, stop: Event) -> Failure | None:  # noqa: ARG002 - ends by its timeout alone
+    def deliver(self, path: Path, key: str, stop: Event) -> DeliveryFailure | None:  # noqa: ARG002 - ends by its timeout alone
         """Post it and wait for the answer."""
         headers = self._headers | {"Idempotency-Key": key}
         request = urllib.request.Request(self._url, path.read_bytes(), headers)  # noqa: S310 - its scheme was checked
@@ -210,9 +214,9 @@ class Webhook:
             error.close()
             return _refusal(error.code)
         except OSError as error:
-            return Failure(_said(error))
+            return DeliveryFailure(_said(error))
         except (HTTPException, ValueError) as error:  # their texts quote the URL
-            return Failure(f"the answer is no HTTP ({type(error).__name__})")
+            return DeliveryFailure(f"the answer is no HTTP ({type(error).__name__})")
         return None
 
 
@@ -221,10 +225,12 @@ class _StayHere(urllib.request.HTTPRedirectHandler):
         """Follow nothing: the redirection itself is the answer."""
 
 
-def _refusal(status: int) -> Failure:
+def _refusal(status: int) -> DeliveryFailure:
     if status in _REDIRECTED:
-        return Failure(f"it answers {status}, a redirection, which is not followed; give the URL it leads to")
-    return Failure(f"it answers {status}", final=status in _CLIENT_ERROR and status not in {_TOO_MANY, _TOO_SLOW})
+        return DeliveryFailure(f"it answers {status}, a redirection, which is not followed; give the URL it leads to")
+    return DeliveryFailure(
+        f"it answers {status}", final=status in _CLIENT_ERROR and status not in {_TOO_MANY, _TOO_SLOW}
+    )
 
 
 def _said(error: OSError) -> str:

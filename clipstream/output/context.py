@@ -10,11 +10,11 @@ import structlog
 
 from clipstream.errors import ClipstreamError, OutputError
 from clipstream.log import traceback_of
-from clipstream.media.cutting import Cutter
+from clipstream.media.cutter import Cutter
 from clipstream.output.tally import ClipTally
 from clipstream.report.manifest import Manifest
 from clipstream.results import Interval
-from clipstream.saving import Saving
+from clipstream.saved.saving import Saving
 from clipstream.settings import Settings
 
 __all__ = ["OutputContext", "in_words", "printable", "tell"]

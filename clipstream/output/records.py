@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from clipstream.media.cutting import ClipResult
+from clipstream.media.cutter import ClipResult
 from clipstream.report.files import write_atomically
 from clipstream.report.records import from_json, to_json
 

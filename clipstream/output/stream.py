@@ -13,12 +13,12 @@ from typing import Literal
 
 import structlog
 
-from clipstream.cutting import chosen_suffix
+from clipstream.cut_choice import chosen_suffix
 from clipstream.errors import InputError, StoppedError
 from clipstream.features.base import FeatureInfo
 from clipstream.log import traceback_of
 from clipstream.media.cut import join_clips
-from clipstream.media.cutting import ClipResult, ClipSpec
+from clipstream.media.cutter import ClipResult, ClipSpec
 from clipstream.media.inputs import STATE_FOLDER, Input
 from clipstream.media.probe import MediaInfo, probe
 from clipstream.media.thumbnails import thumbnail_jpeg

@@ -59,15 +59,10 @@ class ClipTally:
             if row.failures:
                 self._failures[row.stream] = add_failures(self._failures.get(row.stream, ()), row.failures)
 
-    def failures(self, stream: str) -> tuple[Failure, ...]:
-        """Return the features that failed a stream so far."""
+    def failures(self, stream: str) -> tuple[tuple[Failure, ...], int]:
+        """Return the features that failed a stream so far, and how many of its slices were measured by then."""
         with self._lock:
-            return self._failures.get(stream, ())
-
-    def slices(self, stream: str) -> int:
-        """Return how many slices of a stream were measured so far."""
-        with self._lock:
-            return self._slices[stream]
+            return self._failures.get(stream, ()), self._slices[stream]
 
     def counts(self, stream: str) -> ClipCounts:
         """Return the counts of a stream as they are now."""

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from clipstream.failures import Failure
 from clipstream.features.base import FeatureInfo
-from clipstream.media.cutting import ClipResult
+from clipstream.media.cutter import ClipResult
 from clipstream.report.manifest import (
     FailedFeature,
     Highlight,

@@ -10,13 +10,13 @@ from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from clipstream.options import duration_text
 from clipstream.report.files import write_atomically
 from clipstream.report.lanes import make_timeline
 from clipstream.report.manifest import Highlight, Manifest
 from clipstream.report.records import to_json
 from clipstream.results import StreamSummary
 from clipstream.settings import options
+from clipstream.settings.option import duration_text
 from clipstream.timing import SLICE_S, clock
 
 __all__ = ["REPORT_NAME", "render_report", "write_report"]

@@ -26,7 +26,7 @@ from clipstream.media.cut.source import AnyPacket, Source, Span
 from clipstream.media.cut.subtitles import ConvertSubtitles, CopySubtitles, early_subtitles
 from clipstream.media.cut.survey import Survey
 from clipstream.media.cut.tracks import Track
-from clipstream.media.cutting import ClipResult, ClipSpec, Cutter
+from clipstream.media.cutter import ClipResult, ClipSpec, Cutter
 from clipstream.media.probe import stores_no_pts
 
 __all__ = ["CopyCutter", "CutMode", "EncodeCutter", "SmartCutter", "make_cutter"]

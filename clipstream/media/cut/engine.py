@@ -15,7 +15,7 @@ from clipstream.media.cut.source import AnyPacket, Source, Span, time_base
 from clipstream.media.cut.survey import Survey, copied_end, survey, survey_end
 from clipstream.media.cut.timecode import later_timecode
 from clipstream.media.cut.tracks import Track, plural
-from clipstream.media.cutting import ClipResult, ClipSpec
+from clipstream.media.cutter import ClipResult, ClipSpec
 from clipstream.media.probe import average_rate, fingerprint
 
 if TYPE_CHECKING:

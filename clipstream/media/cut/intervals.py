@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from clipstream.errors import UsageError
-from clipstream.media.cutting import ClipSpec
+from clipstream.media.cutter import ClipSpec
 from clipstream.timing import clock, to_ms
 
 __all__ = ["CutSpan", "parse_time", "plan_clips", "read_intervals"]

@@ -23,7 +23,7 @@ from clipstream.media.cut.smart_video import SmartVideo
 from clipstream.media.cut.source import AnyPacket, Source, Span
 from clipstream.media.cut.survey import survey
 from clipstream.media.cut.tracks import Track, plural
-from clipstream.media.cutting import ClipResult
+from clipstream.media.cutter import ClipResult
 from clipstream.media.probe import claimed_duration
 
 if TYPE_CHECKING:

@@ -18,14 +18,15 @@ from av.container import Flags
 from av.stream import Discard
 
 from clipstream.media.live.address import LiveAddress
-from clipstream.media.live.asking import tls_context
-from clipstream.media.live.checked import CheckedReading, check_connection
 from clipstream.media.live.clock import FILE, IN_PIECES, REAL_TIME, Delivery
+from clipstream.media.live.connection_options import ConnectionOptions
 from clipstream.media.live.srt import SrtReading, check_srt
-from clipstream.media.live.troubles import UNREACHABLE, ConnectionOptions, ConnectionProblem, Trouble
-from clipstream.media.live.variants import leave_best_variant
+from clipstream.media.live.troubles import UNREACHABLE, ConnectionProblem, Trouble
 from clipstream.media.packets import demux
 from clipstream.media.probe import ANY_TAGS, PLAIN_FORMATS, average_rate, choose_audio, choose_video, usable
+from clipstream.media.web.checked_reading import CheckedReading, check_connection
+from clipstream.media.web.request import tls_context
+from clipstream.media.web.variants import leave_best_variant
 
 __all__ = ["LiveConnection", "check_protocol"]
 

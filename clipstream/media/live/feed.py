@@ -7,8 +7,9 @@ from dataclasses import replace
 from fractions import Fraction
 from threading import Event, Lock, Thread
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
+import av.container
 import av.packet
 import structlog
 
@@ -16,17 +17,17 @@ from clipstream.media.live.address import LiveAddress, scrub
 from clipstream.media.live.backoff import Backoff
 from clipstream.media.live.clock import FILE, REAL_TIME, LiveClock
 from clipstream.media.live.connection import LiveConnection
+from clipstream.media.live.connection_options import ConnectionOptions
 from clipstream.media.live.load import Load
-from clipstream.media.live.sink import PacketSink
 from clipstream.media.live.slice_queue import SliceQueue
 from clipstream.media.live.slicer import AnalysisRate, LiveSlicer
 from clipstream.media.live.status import FeedState, FeedStatus
-from clipstream.media.live.troubles import ConnectionOptions, ConnectionProblem, Trouble
+from clipstream.media.live.troubles import ConnectionProblem, Trouble
 from clipstream.media.pictures import DecodeMode
 from clipstream.media.slices import MediaNeeds, Slice, StreamEnd
 from clipstream.timing import SLICE_S, slice_start
 
-__all__ = ["LiveFeed"]
+__all__ = ["LiveFeed", "PacketSink"]
 
 _CLOSING_S = 0.3
 _SLOWEST_HZ = 1
@@ -35,6 +36,38 @@ _UNHEARD_S = 0.5
 """Where a sender calls, nobody hears it meanwhile: most call for three seconds and then end."""
 
 _log = structlog.get_logger()
+
+
+class PacketSink(Protocol):
+    """Takes the packets of one stream, in the order of demuxing: a recorder.
+
+    Every call comes from one thread at a time, and holds up reading for as long as it takes. PTS and DTS of the
+    packets are times of the stream already: `pts * time_base` counts seconds since it began, in the time base of the
+    packet's track, and no track's DTS ever runs backwards, whatever the source does. A gap in them is a gap.
+    """
+
+    def begin(
+        self,
+        container: av.container.InputContainer,
+        offset_s: Fraction,
+        date_of: Callable[[Fraction], float | None] | None = None,
+        *,
+        rate_hz: Fraction | None = None,
+    ) -> None:
+        """Prepare for the tracks of a connection.
+
+        Args:
+            container: Their templates, to be read during this call.
+            offset_s: What has to be added to the times of its packets; 0, since they are times of the stream.
+            date_of: Tells the date of a stream time about now, in seconds since 1970; without it, that is now.
+            rate_hz: Pictures a second; what the container says, by default.
+        """
+
+    def write(self, packet: "av.packet.Packet[Any]") -> None:
+        """Take a packet. It is shared with the decoders: nothing in it may be changed for longer than the call."""
+
+    def end(self) -> None:
+        """Note that the connection is over. It may come without a `begin`."""
 
 
 class LiveFeed:

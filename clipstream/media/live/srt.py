@@ -7,9 +7,10 @@ from time import monotonic
 
 from clipstream.errors import InputError
 from clipstream.media.live.address import LiveAddress
+from clipstream.media.live.connection_options import ConnectionOptions
 from clipstream.media.live.srt_library import LOOKS_EVERY_S, Place, SrtError, SrtSocket, load_library
 from clipstream.media.live.srt_request import SrtRequest
-from clipstream.media.live.troubles import UNREACHABLE, ConnectionOptions, ConnectionProblem, Trouble
+from clipstream.media.live.troubles import UNREACHABLE, ConnectionProblem, Trouble
 
 __all__ = ["SrtReading", "check_srt"]
 

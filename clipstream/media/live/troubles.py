@@ -1,14 +1,12 @@
-"""How to connect to a live stream, and what may keep it from being read."""
+"""What may keep a live stream from being read."""
 
 import errno
-from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
 
 from clipstream.errors import InputError
-from clipstream.media.live.address import AddressCheck, LiveAddress
+from clipstream.media.live.address import LiveAddress
 
-__all__ = ["UNREACHABLE", "ConnectionOptions", "ConnectionProblem", "Trouble"]
+__all__ = ["UNREACHABLE", "ConnectionProblem", "Trouble"]
 
 UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN, errno.EADDRNOTAVAIL})
 """Numbers of errors of a host that no packet gets to."""
@@ -57,24 +55,3 @@ class ConnectionProblem(InputError):  # noqa: N818 - half of these are everyday 
     def __init__(self, address: LiveAddress, trouble: Trouble) -> None:
         self.trouble = trouble
         super().__init__(f"{address}: {trouble.value}.")
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionOptions:
-    """How to connect.
-
-    Attributes:
-        udp: Ask RTSP servers to send over UDP; over TCP, nothing is lost on the way.
-        open_s: How long connecting and finding out what the stream holds may take, each.
-        stall_s: After how long without a packet, at most, a connection is given up; HLS has four times as long.
-        check_certificate: Whether the certificate of a TLS server has to be right.
-        certificates: File of the authorities that are trusted, instead of the system's.
-        check: Asked about every address before it is, wherever a server or a playlist leads; `None` to go anywhere.
-    """
-
-    udp: bool = False
-    open_s: float = 5.0
-    stall_s: float = 5.0
-    check_certificate: bool = True
-    certificates: Path | None = None
-    check: AddressCheck | None = None

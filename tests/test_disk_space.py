@@ -15,12 +15,12 @@ import pytest
 from live_factory import play, record, segments_in
 from structlog.testing import capture_logs
 
-from clipstream.media.live.keeping import Keeper
-from clipstream.media.live.recorder import Recorder
-from clipstream.media.live.recording import Recording
-from clipstream.media.live.room import SPARE_BYTES, lacking_bytes
-from clipstream.media.live.segments import Segment
 from clipstream.media.probe import open_media
+from clipstream.media.recording.archive import Archive
+from clipstream.media.recording.disk_space import SPARE_BYTES, lacking_bytes
+from clipstream.media.recording.recorder import Recorder
+from clipstream.media.recording.recording import Recording
+from clipstream.media.recording.segments import Segment
 from clipstream.testing.media import Sound, Video, even_times, make_clip
 
 LONG_S, MUCH = Fraction(10_000), 10**10
@@ -173,13 +173,13 @@ class Kept:
     """What keeps everything, on a disk that has no room at first.
 
     Attributes:
-        keeper: It.
+        archive: It.
         segments: 20 seconds of a recording.
         folder: Where the files go.
         let_go: Set when it lets go of what it held, as it has tried.
     """
 
-    keeper: Keeper
+    archive: Archive
     segments: list[Segment]
     folder: Path
     let_go: Event
@@ -187,8 +187,8 @@ class Kept:
     def take(self, segments: list[Segment]) -> None:
         """Hand over some segments to be made a file."""
         for segment in segments:
-            self.keeper.take(segment)
-        self.keeper.flush()
+            self.archive.take(segment)
+        self.archive.flush()
 
     def frames(self) -> list[int]:
         """Return how many frames each file has."""
@@ -204,11 +204,11 @@ def kept(clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     with Recorder(tmp_path / "cam", LONG_S, MUCH) as recorder:
         play(recorder, clip, until_s=Fraction(20))
     answers = chain([1], repeat(0))
-    monkeypatch.setattr("clipstream.media.live.keeping.lacking_bytes", lambda *_: next(answers))
+    monkeypatch.setattr("clipstream.media.recording.archive.lacking_bytes", lambda *_: next(answers))
     let_go = Event()
-    keeper = Keeper(tmp_path / "kept", lambda *_: let_go.set)
-    yield Kept(keeper, segments_in(tmp_path / "cam"), tmp_path / "kept", let_go)
-    keeper.close()
+    archive = Archive(tmp_path / "kept", lambda *_: let_go.set)
+    yield Kept(archive, segments_in(tmp_path / "cam"), tmp_path / "kept", let_go)
+    archive.close()
 
 
 def test_what_there_was_no_room_to_keep_is_kept_with_what_comes_next(kept: Kept) -> None:
@@ -217,7 +217,7 @@ def test_what_there_was_no_room_to_keep_is_kept_with_what_comes_next(kept: Kept)
         assert kept.let_go.wait(10)
         assert kept.frames() == []
         kept.take(kept.segments[2:])
-        kept.keeper.close()
+        kept.archive.close()
     assert kept.frames() == [4 * 8, 16 * 8]
     assert events(logs) == ["recording_not_kept", "recording_kept_again"]
     assert logs[1]["lost_segments"] == 0
@@ -238,19 +238,19 @@ def test_a_file_that_is_under_way_for_ever_holds_nothing_back_and_keeps_nobody_f
     def hang(*_: object) -> None:
         answers.wait()
 
-    monkeypatch.setattr("clipstream.media.live.keeping.join_segments", hang)
-    monkeypatch.setattr("clipstream.media.live.keeping.monotonic", lambda: now_s[0])
-    monkeypatch.setattr("clipstream.media.live.keeping._CLOSE_S", 0)
-    keeper = Keeper(tmp_path / "kept", hold)
+    monkeypatch.setattr("clipstream.media.recording.archive.join_segments", hang)
+    monkeypatch.setattr("clipstream.media.recording.archive.monotonic", lambda: now_s[0])
+    monkeypatch.setattr("clipstream.media.recording.archive._CLOSE_S", 0)
+    archive = Archive(tmp_path / "kept", hold)
     with capture_logs() as logs:
         for segment in segments[:4]:
-            keeper.take(segment)
-            keeper.flush()
+            archive.take(segment)
+            archive.flush()
         assert held == [segment.start_s for segment in segments[:4]]
         now_s[0] = 61
-        keeper.take(segments[4])
+        archive.take(segments[4])
         assert held == []
-        keeper.close()
+        archive.close()
     assert events(logs) == ["recording_not_kept", "recording_not_kept"]
     answers.set()
 
@@ -261,6 +261,6 @@ def test_of_what_waits_for_room_to_be_kept_only_that_is_lost_which_is_gone(kept:
         assert kept.let_go.wait(10)
         kept.segments[0].path.unlink()
         kept.take(kept.segments[2:])
-        kept.keeper.close()
+        kept.archive.close()
     assert kept.frames() == [2 * 8, 16 * 8]
     assert logs[1]["lost_segments"] == 1

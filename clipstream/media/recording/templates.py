@@ -11,8 +11,8 @@ from av.stream import Discard, Disposition, Stream
 from av.video.stream import VideoStream
 
 from clipstream.media.cut.nal import read_parameter_sets
-from clipstream.media.live.segments import TrackNote
 from clipstream.media.probe import average_rate
+from clipstream.media.recording.segments import TrackNote
 
 __all__ = ["make_template", "new_parameter_sets", "note_tracks", "open_template"]
 

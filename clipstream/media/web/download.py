@@ -14,12 +14,13 @@ from av.stream import Discard, Stream
 
 from clipstream.errors import CutError, InputError, OutputError, StoppedError
 from clipstream.media.cut.output import Output
-from clipstream.media.live.asking import ask, web_trouble
 from clipstream.media.live.clock import FILE, LiveClock
 from clipstream.media.live.connection import LiveConnection
-from clipstream.media.live.room import lacking_bytes
-from clipstream.media.live.troubles import ConnectionOptions, ConnectionProblem, Trouble
-from clipstream.media.live.web import WebMedia
+from clipstream.media.live.connection_options import ConnectionOptions
+from clipstream.media.live.troubles import ConnectionProblem, Trouble
+from clipstream.media.recording.disk_space import lacking_bytes
+from clipstream.media.web.request import ask, web_trouble
+from clipstream.media.web.web_media import WebMedia
 
 __all__ = ["Fetched", "fetch"]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from clipstream.errors import UsageError
-from clipstream.options import option_field, program_alone, without_secrets
+from clipstream.settings.option import option_field, program_alone, without_secrets
 
 __all__ = ["LiveOptions"]
 

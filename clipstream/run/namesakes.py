@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from clipstream.errors import InputError
-from clipstream.fetching import WebInput
 from clipstream.media.inputs import RECORDINGS, STATE_FOLDER, Input
 from clipstream.media.live.address import LiveAddress, LiveInput
 from clipstream.media.probe import fingerprint
 from clipstream.report.files import write_atomically
 from clipstream.report.manifest import read_manifest
 from clipstream.report.records import from_json, to_json
+from clipstream.run.fetching import WebInput
 
 __all__ = ["claim", "live_named_apart", "named_apart"]
 

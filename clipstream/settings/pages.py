@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
-from clipstream.configuration import PRESETS, accepted
-from clipstream.options import Option
 from clipstream.settings import options
+from clipstream.settings.configuration import PRESETS, accepted
+from clipstream.settings.option import Option
 
 __all__ = ["PresetLine", "options_page", "preset_lines", "presets_page"]
 
@@ -17,7 +17,7 @@ PresetLine = tuple[str, Any, str]
 _OPTIONS_HEAD = """\
 # Options
 
-<!-- Made by `python -c "from clipstream.pages import *; print(options_page(), end='')"`; a test compares. -->
+<!-- Made by `python -c "from clipstream.settings.pages import *; print(options_page(), end='')"`; a test compares. -->
 
 Each option is a flag, a key in the TOML file given with `--config`, and an environment variable. The flag wins over the
 variable, the variable over the file, the file over the [preset](presets.md), the preset over the default. A `TIME` is
@@ -28,7 +28,7 @@ hold commas, by semicolons."""
 _PRESETS_HEAD = """\
 # Presets
 
-<!-- Made by `python -c "from clipstream.pages import *; print(presets_page(), end='')"`; a test compares. -->
+<!-- Made by `python -c "from clipstream.settings.pages import *; print(presets_page(), end='')"`; a test compares. -->
 
 A preset sets options to what suits a kind of footage: `--preset sports`, `CLIPSTREAM_PRESET=sports`, or
 `preset = "sports"` in the TOML file given with `--config`. What you set yourself, in any of the three, wins over the
@@ -37,7 +37,7 @@ preset: `--preset sports --pose-fps 5` is sports with fewer poses. Weights are s
 other features that take part. With `--top` or `--target-duration`, which already say how much is wanted, the percentile
 of a preset does not apply.
 
-The presets are TOML files in `clipstream/presets/`; a copy given with `--config` is a preset of your own. In
+The presets are TOML files in `clipstream/settings/presets/`; a copy given with `--config` is a preset of your own. In
 Python, `Settings.from_mapping({"preset": "sports", "top": 5})` applies one."""
 
 

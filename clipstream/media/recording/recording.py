@@ -12,11 +12,11 @@ from pathlib import Path
 
 from clipstream.errors import NotRecordedError, OutputError
 from clipstream.media.cut.cutters import SmartCutter
-from clipstream.media.cutting import ClipResult, ClipSpec, Cutter
-from clipstream.media.live.holds import NEEDED_AFTER_S, NEEDED_BEFORE_S
-from clipstream.media.live.material import Material, join_segments
-from clipstream.media.live.packet_file import FOOTER, HEADER, TEMPLATE, records
-from clipstream.media.live.segments import Extent, Header, Segment, date_at, open_path, segment_paths, stored
+from clipstream.media.cutter import ClipResult, ClipSpec, Cutter
+from clipstream.media.recording.holds import NEEDED_AFTER_S, NEEDED_BEFORE_S
+from clipstream.media.recording.material import Material, join_segments
+from clipstream.media.recording.packet_file import FOOTER, HEADER, TEMPLATE, records
+from clipstream.media.recording.segments import Extent, Header, Segment, date_at, open_path, segment_paths, stored
 
 __all__ = ["Recorded", "Recording", "RecordingCutter"]
 

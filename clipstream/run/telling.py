@@ -20,9 +20,9 @@ from clipstream.output import ClipTally
 from clipstream.output.context import tell
 from clipstream.report.manifest import MANIFEST_NAME
 from clipstream.results import Interval
+from clipstream.run.watchers import WarmUpWatcher
 from clipstream.settings import Settings
 from clipstream.timing import SLICE_S, WARM_UP_S
-from clipstream.watchers import WarmUpWatcher
 
 __all__ = ["Telling"]
 
@@ -116,24 +116,25 @@ class Telling:
 
     def statuses(self) -> list[StreamStatus]:
         """Return how each stream is doing."""
-        live = {feed.stream: (feed, saving) for feed, saving in self._cameras.statuses()} if self._cameras else {}
+        live = {feed.stream: (feed, shedding) for feed, shedding in self._cameras.statuses()} if self._cameras else {}
         with self._lock:
             warming, reached_s = dict(self._warming), dict(self._reached_s)
         found = []
         for stream in sorted(live.keys() | reached_s.keys()):
             at_s = reached_s.get(stream)
-            failed = sum(one.slices for one in self.tally.failures(stream))
+            failures, _ = self.tally.failures(stream)
+            failed = sum(one.slices for one in failures)
             if stream not in live or self._cameras is None:
                 found.append(StreamStatus(stream, clips=self.tally.counts(stream), failed_measurements=failed))
                 continue
-            feed, saving = live[stream]
+            feed, shedding = live[stream]
             lag_s = None if at_s is None else max(float(feed.now_s - at_s - SLICE_S), 0.0)
             segments = _sizes(self._cameras.recording(stream))
             found.append(
                 StreamStatus(
                     stream,
                     feed=feed,
-                    saving=saving,
+                    shedding=shedding,
                     lag_s=lag_s,
                     warming_up=warming.get(stream, True),
                     clips=self.tally.counts(stream),

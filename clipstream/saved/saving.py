@@ -14,12 +14,12 @@ import pyarrow.parquet as pq
 
 from clipstream.errors import OutputError, StoppedError
 from clipstream.features.base import AnyFeature, Observation, SavingFeature
-from clipstream.journal import Journal
 from clipstream.media.inputs import STATE_FOLDER
 from clipstream.media.probe import MediaInfo
 from clipstream.media.slices import Slice
 from clipstream.report.files import write_atomically
 from clipstream.report.manifest import Manifest
+from clipstream.saved.journal import Journal
 from clipstream.settings import Settings, options
 
 __all__ = ["JOURNALS", "Saving", "table_name"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from clipstream.errors import UsageError
-from clipstream.options import ENVIRONMENT_PREFIX, MESSAGE_VARIABLES, Option, suggestion
+from clipstream.settings.option import ENVIRONMENT_PREFIX, MESSAGE_VARIABLES, Option, suggestion
 
 __all__ = ["PRESETS", "accepted", "filled_in", "read_environment", "read_preset", "read_toml"]
 

@@ -13,10 +13,10 @@ from av.stream import Stream
 from clipstream.errors import CutError
 from clipstream.media.cut.output import Output
 from clipstream.media.cut.timeline import AnyPacket, Dater
-from clipstream.media.live.packet_file import FOOTER, HEADER, TEMPLATE, Record, records
-from clipstream.media.live.segments import Segment, TrackNote
-from clipstream.media.live.templates import open_template
 from clipstream.media.probe import choose_audio, choose_video, media_origin, open_media
+from clipstream.media.recording.packet_file import FOOTER, HEADER, TEMPLATE, Record, records
+from clipstream.media.recording.segments import Segment, TrackNote
+from clipstream.media.recording.templates import open_template
 
 __all__ = ["Material", "join_segments"]
 

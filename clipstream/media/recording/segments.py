@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
 
-from clipstream.media.live.packet_file import FOOTER, HEADER, TEMPLATE, PacketWriter, read_footer, records
+from clipstream.media.recording.packet_file import FOOTER, HEADER, TEMPLATE, PacketWriter, read_footer, records
 
 __all__ = [
     "Extent",

@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 
 from clipstream.errors import InputError, InputNotFoundError
 from clipstream.media.live.address import AddressCheck, LiveAddress
-from clipstream.media.live.asking import (
+from clipstream.media.live.connection_options import ConnectionOptions
+from clipstream.media.live.troubles import ConnectionProblem, Trouble
+from clipstream.media.web.request import (
     PLAYLIST_BYTES,
     PLAYLIST_MARK,
     ask,
@@ -21,7 +23,6 @@ from clipstream.media.live.asking import (
     tls_context,
     web_trouble,
 )
-from clipstream.media.live.troubles import ConnectionOptions, ConnectionProblem, Trouble
 
 __all__ = ["CheckedReading", "check_connection"]
 

@@ -1,4 +1,4 @@
-"""What runs keep to go on later, and who may write what: a folder for each job, a lock for each stream."""
+"""What runs keep to go on later, and who may write what: a folder for each run, a lock for each stream."""
 
 import fcntl
 import hashlib
@@ -12,20 +12,21 @@ from pathlib import Path
 from clipstream.errors import UsageError
 from clipstream.report.files import writing
 
-__all__ = ["begin_job", "clear_other_jobs", "job_folder", "only_run"]
+__all__ = ["begin_run", "clear_other_runs", "only_run", "run_folder"]
 
 _LIVE = "live.json"
 _KEPT_S = 30 * 24 * 3600
 """Who comes back to other settings within a month goes on where he was with his files."""
 
 
-def job_folder(state: Path, identity: object) -> Path:
-    """Name the folder of a job by everything that its recovery store depends on, as JSON values."""
+def run_folder(state: Path, identity: object) -> Path:
+    """Name the folder of a run by everything that its recovery store depends on, as JSON values."""
+    # "jobs" of old: by this name what is unfinished is found again.
     return state / "jobs" / hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
 
 
-def begin_job(folder: Path, live: Sequence[str]) -> None:
-    """Make the folder of a job with these live streams, if it is not there.
+def begin_run(folder: Path, live: Sequence[str]) -> None:
+    """Make the folder of a run with these live streams, if it is not there.
 
     Raises:
         OSError: It cannot be made.
@@ -34,10 +35,10 @@ def begin_job(folder: Path, live: Sequence[str]) -> None:
     (folder / _LIVE).write_text(json.dumps(sorted(live)), encoding="utf-8")
 
 
-def clear_other_jobs(folder: Path, live: Collection[str]) -> set[str]:
-    """Remove jobs that nobody goes on with; return which live streams they had under way.
+def clear_other_runs(folder: Path, live: Collection[str]) -> set[str]:
+    """Remove runs that nobody goes on with; return which live streams they had under way.
 
-    That are those of which a live stream begins anew with the job in `folder`, and those untouched for a month. The
+    That are those of which a live stream begins anew with the run in `folder`, and those untouched for a month. The
     locks of `only_run` on all live streams have to be held, so that none of the former is going.
     """
     anew: set[str] = set()
@@ -81,7 +82,7 @@ def _live_streams(folder: Path) -> set[str]:
 
 
 def _touched_unix_s(folder: Path) -> float:
-    """Return when anything of a job was last written, which a run that is going does at every epoch."""
+    """Return when anything of a run was last written, which a run that is going does at every epoch."""
     latest_s = 0.0
     for path in (folder, *folder.rglob("*")):
         with suppress(OSError):  # gone meanwhile

@@ -2,7 +2,7 @@
 
 from clipstream.errors import UsageError
 from clipstream.media.cut import CutMode, clip_suffix, make_cutter
-from clipstream.media.cutting import Cutter
+from clipstream.media.cutter import Cutter
 from clipstream.media.probe import MediaInfo
 from clipstream.settings import CODECS_NOT_CARRIED, Settings
 

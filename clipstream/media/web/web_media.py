@@ -14,8 +14,9 @@ from urllib.parse import urljoin, urlsplit
 from clipstream.errors import InputError
 from clipstream.media.inputs import MEDIA_SUFFIXES
 from clipstream.media.live.address import LiveAddress
-from clipstream.media.live.asking import PLAYLIST_BYTES, PLAYLIST_MARK, ask, behind, read_within, web_trouble
-from clipstream.media.live.troubles import ConnectionOptions, ConnectionProblem, Trouble
+from clipstream.media.live.connection_options import ConnectionOptions
+from clipstream.media.live.troubles import ConnectionProblem, Trouble
+from clipstream.media.web.request import PLAYLIST_BYTES, PLAYLIST_MARK, ask, behind, read_within, web_trouble
 
 __all__ = ["WebMedia", "find_media", "media_suffix"]
 

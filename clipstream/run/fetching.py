@@ -9,10 +9,10 @@ from threading import Event
 
 from clipstream.media.inputs import STATE_FOLDER, Input
 from clipstream.media.live.address import AddressCheck, LiveAddress
-from clipstream.media.live.download import fetch
-from clipstream.media.live.troubles import ConnectionOptions
-from clipstream.media.live.web import WebMedia
+from clipstream.media.live.connection_options import ConnectionOptions
 from clipstream.media.probe import fingerprint
+from clipstream.media.web.download import fetch
+from clipstream.media.web.web_media import WebMedia
 from clipstream.report.files import write_atomically
 from clipstream.report.records import from_json, to_json
 

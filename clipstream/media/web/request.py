@@ -16,7 +16,8 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
 
 from clipstream.media.live.address import AddressCheck, Credentials, LiveAddress
-from clipstream.media.live.troubles import UNREACHABLE, ConnectionOptions, Trouble
+from clipstream.media.live.connection_options import ConnectionOptions
+from clipstream.media.live.troubles import UNREACHABLE, Trouble
 
 __all__ = ["PLAYLIST_BYTES", "PLAYLIST_MARK", "Answer", "ask", "behind", "read_within", "tls_context", "web_trouble"]
 

@@ -11,13 +11,13 @@ from watchers import Impatient, Notes
 from clipstream import Input, Interval, Outcome, Settings, run_job
 from clipstream.dataflow import run as dataflow_run
 from clipstream.errors import InputError, OutputError
-from clipstream.job_folders import only_run
+from clipstream.run.folders import only_run
 from clipstream.testing.media import Sound, Video, even_times, make_clip
 
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_scene(tmp_path_factory.mktemp("job") / "scene.mp4", rate_hz=5, duration_s=20)
+    return make_scene(tmp_path_factory.mktemp("run") / "scene.mp4", rate_hz=5, duration_s=20)
 
 
 def run(out: Path, *files: Path, **options: object) -> tuple[Outcome, ...]:
@@ -249,7 +249,7 @@ def test_no_model_is_loaded_and_nothing_made_where_no_input_can_be_used(
     def load(_: Settings) -> None:
         raise AssertionError("models were loaded")
 
-    monkeypatch.setattr("clipstream.job.select_features", load)
+    monkeypatch.setattr("clipstream.run.run.select_features", load)
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"no media")
     (outcome,) = run(tmp_path / "out", broken)

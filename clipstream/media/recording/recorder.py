@@ -16,11 +16,11 @@ import structlog
 from av.packet import Packet
 
 from clipstream.errors import OutputError
-from clipstream.media.live.holds import Holds
-from clipstream.media.live.keeping import Keeper
-from clipstream.media.live.packet_file import HEADER, TEMPLATE, PacketWriter
-from clipstream.media.live.room import lacking_bytes
-from clipstream.media.live.segments import (
+from clipstream.media.recording.archive import Archive
+from clipstream.media.recording.disk_space import lacking_bytes
+from clipstream.media.recording.holds import Holds
+from clipstream.media.recording.packet_file import HEADER, TEMPLATE, PacketWriter
+from clipstream.media.recording.segments import (
     Extent,
     Header,
     Segment,
@@ -32,7 +32,7 @@ from clipstream.media.live.segments import (
     segment_paths,
     stored,
 )
-from clipstream.media.live.templates import make_template, new_parameter_sets, note_tracks, open_template
+from clipstream.media.recording.templates import make_template, new_parameter_sets, note_tracks, open_template
 
 __all__ = ["Recorder"]
 
@@ -117,11 +117,11 @@ class Recorder:
             ) from error
         self._next = max((segment.number for segment in self._segments), default=0) + 1
         self._runs = max((segment.header.run for segment in self._segments), default=0)
-        self._keeper = Keeper(keep_everything, self.hold) if keep_everything else None
-        if self._keeper:
-            self._next = max(self._next, self._keeper.last_number + 1)
+        self._archive = Archive(keep_everything, self.hold) if keep_everything else None
+        if self._archive:
+            self._next = max(self._next, self._archive.last_number + 1)
             for segment in self._segments:
-                self._keeper.take(segment)
+                self._archive.take(segment)
 
     def __enter__(self) -> Self:
         return self
@@ -208,14 +208,14 @@ class Recorder:
         """Finish the segment: the connection is over."""
         self._finish(self._open)
         self._open = self._run = None
-        if self._keeper:
-            self._keeper.flush()
+        if self._archive:
+            self._archive.flush()
 
     def close(self) -> None:
         """Finish everything, waiting for the files of `keep_everything`."""
         self.end()
-        if self._keeper:
-            self._keeper.close()
+        if self._archive:
+            self._archive.close()
 
     def hold(self, start_s: Fraction, end_s: Fraction | None = None) -> Callable[[], None]:
         """Keep what a clip of this span needs, beyond all limits, until the returned function is called.
@@ -299,8 +299,8 @@ class Recorder:
 
     def _add(self, segment: Segment) -> None:
         self._segments.append(segment)
-        if self._keeper:
-            self._keeper.take(segment)
+        if self._archive:
+            self._archive.take(segment)
 
     def _fail(self, error: OSError) -> None:
         if not self._failing:
@@ -328,8 +328,8 @@ class Recorder:
             OSError: The disk is full, even so.
         """
         lacking = self._prune(now_s, lacking_bytes(self._folder, resuming=self._failing))
-        if lacking > 0 and self._keeper:
-            self._keeper.let_go()
+        if lacking > 0 and self._archive:
+            self._archive.let_go()
             lacking = self._prune(now_s, lacking)
         if self._failing:
             self._salvage()

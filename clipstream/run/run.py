@@ -14,27 +14,27 @@ import structlog
 
 from clipstream.errors import InputError, OutputError, StoppedError, UsageError
 from clipstream.features.registry import Selection, select_features
-from clipstream.fetching import Downloads, WebInput
-from clipstream.job_folders import begin_job, clear_other_jobs, job_folder, only_run
 from clipstream.live import Cameras
 from clipstream.log import traceback_of
 from clipstream.media.inputs import STATE_FOLDER, Input
 from clipstream.media.live.address import LiveInput
-from clipstream.media.live.troubles import ConnectionOptions
+from clipstream.media.live.connection_options import ConnectionOptions
 from clipstream.media.probe import MediaInfo, fingerprint, probe
 from clipstream.media.slices import Slice
-from clipstream.namesakes import claim, live_named_apart, named_apart
 from clipstream.output import CLIP_RECORDS, finished_manifest
 from clipstream.output.context import tell
 from clipstream.report.files import writing
 from clipstream.report.manifest import MANIFEST_NAME, Manifest, read_manifest
 from clipstream.results import Interval
-from clipstream.saving import JOURNALS
+from clipstream.run.fetching import Downloads, WebInput
+from clipstream.run.folders import begin_run, clear_other_runs, only_run, run_folder
+from clipstream.run.namesakes import claim, live_named_apart, named_apart
+from clipstream.run.stopping import is_out_of_room, stop_on_signals, why_broken
+from clipstream.run.telling import Telling
+from clipstream.run.watchers import FetchWatcher, Outcome, OutcomeState, Watcher
+from clipstream.saved.saving import JOURNALS
 from clipstream.settings import Settings
-from clipstream.stopping import is_out_of_room, stop_on_signals, why_broken
-from clipstream.telling import Telling
 from clipstream.timing import slice_start
-from clipstream.watchers import FetchWatcher, Outcome, OutcomeState, Watcher
 
 __all__ = ["run_job"]
 
@@ -66,10 +66,10 @@ def run_job(
         FeatureUnavailableError: A feature that was named cannot be used.
         OutputError: The output folder cannot be written.
     """
-    return _Job(inputs, settings, watcher, live, web).run()
+    return _Run(inputs, settings, watcher, live, web).run()
 
 
-class _Job:
+class _Run:
     def __init__(
         self,
         inputs: Sequence[Input],
@@ -177,32 +177,32 @@ class _Job:
         return finished_manifest(self._out, item.stream, fingerprint, self._settings, self._selection.infos)
 
     def _work(self, ready: list[_Ready], todo: list[_Ready]) -> None:
-        job = self._job_folder(ready)
-        resumed = job.is_dir()
+        folder = self._run_folder(ready)
+        resumed = folder.is_dir()
         with only_run(self._state, [*(item.item.stream for item in todo), *(item.stream for item in self._live)]):
             for item in todo:
                 claim(self._out, item.item, item.fingerprint)
-            anew = clear_other_jobs(job, [item.stream for item in self._live])
+            anew = clear_other_runs(folder, [item.stream for item in self._live])
             if anew and not resumed:
                 _log.warning(
                     "detection_begins_anew",
                     streams=sorted(anew),
                     reason="other settings or streams than before: what was found is finished, the rest is forgotten",
                 )
-            again = self._attempt(job, ready, todo, resumed=resumed)
+            again = self._attempt(folder, ready, todo, resumed=resumed)
             if again:
                 # They ended before an interruption, and what they left was taken away since: from the beginning, then.
-                shutil.rmtree(job, ignore_errors=True)
-                self._attempt(job, ready, again, resumed=False)
+                shutil.rmtree(folder, ignore_errors=True)
+                self._attempt(folder, ready, again, resumed=False)
 
-    def _attempt(self, job: Path, ready: list[_Ready], todo: list[_Ready], *, resumed: bool) -> list[_Ready]:
+    def _attempt(self, folder: Path, ready: list[_Ready], todo: list[_Ready], *, resumed: bool) -> list[_Ready]:
         """Run the flow; return the inputs that a resumed run had nothing to say of."""
         # Imported late, so that a run with nothing to do answers without it.
         from clipstream.dataflow.flow import highlights_flow  # noqa: PLC0415
         from clipstream.dataflow.run import run_flow  # noqa: PLC0415
 
         with writing(self._out):
-            begin_job(job, [item.stream for item in self._live])
+            begin_run(folder, [item.stream for item in self._live])
             for item in todo:  # what is there is of other settings, or was asked to be done again
                 if resumed and self._finished(item.item, item.fingerprint):
                     continue  # by this very run, before it was interrupted
@@ -223,11 +223,11 @@ class _Job:
                 clip_written=partial(self._on_clip, telling),
                 stream_written=self._on_manifest,
                 tally=telling.tally,
-                shelf=job / "shelf",
+                shelf=folder / "shelf",
                 warming=telling.warming_up,
             )
             try:
-                run_flow(flow, workers=self._settings.workers, epoch_s=self._settings.epoch_s, store=job / "store")
+                run_flow(flow, workers=self._settings.workers, epoch_s=self._settings.epoch_s, store=folder / "store")
             except KeyboardInterrupt:
                 stop.set()
             except BaseException as error:  # noqa: BLE001 - a panic of the engine is no Exception
@@ -240,7 +240,7 @@ class _Job:
         self._forget_records_of_finished(ready)
         if not stop.is_set() or (failure is not None and resumed and not is_out_of_room(failure)):
             # What made a run fail twice may be what was saved of it: the next begins from the beginning.
-            shutil.rmtree(job, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
         return silent
 
     def _settle(
@@ -276,16 +276,16 @@ class _Job:
 
     def _tidy(self, ready: list[_Ready]) -> None:
         """Take away what a run left that was killed between its last result and its own tidying."""
-        job = self._job_folder(ready)
+        folder = self._run_folder(ready)
         records = (self._state / name for name in (CLIP_RECORDS, JOURNALS))
-        leftovers = [job, *(folder / item.item.stream for folder in records for item in ready)]
+        leftovers = [folder, *(each / item.item.stream for each in records for item in ready)]
         if any(path.exists() for path in leftovers):
             with suppress(UsageError), only_run(self._state, [item.item.stream for item in ready]):
                 self._forget_records_of_finished(ready)
-                shutil.rmtree(job, ignore_errors=True)
+                shutil.rmtree(folder, ignore_errors=True)
 
-    def _job_folder(self, ready: list[_Ready]) -> Path:
-        """Name the job after everything that its recovery store depends on."""
+    def _run_folder(self, ready: list[_Ready]) -> Path:
+        """Name the folder after everything that its recovery store depends on."""
         parts = [
             [[item.item.stream, item.fingerprint] for item in sorted(ready, key=lambda one: one.item.stream)],
             [[item.stream, str(item.address)] for item in sorted(self._live, key=lambda one: one.stream)],
@@ -294,7 +294,7 @@ class _Job:
             version("clipstream"),
             self._settings.force,
         ]
-        return job_folder(self._state, parts)
+        return run_folder(self._state, parts)
 
     def _on_clip(self, telling: Telling, stream: str, interval: Interval, path: Path) -> None:
         telling.clip_written(stream, interval, path)

@@ -12,11 +12,11 @@ from time import monotonic
 import structlog
 
 from clipstream.errors import OutputError
-from clipstream.media.live.material import join_segments
-from clipstream.media.live.room import lacking_bytes
-from clipstream.media.live.segments import Segment
+from clipstream.media.recording.disk_space import lacking_bytes
+from clipstream.media.recording.material import join_segments
+from clipstream.media.recording.segments import Segment
 
-__all__ = ["Keeper"]
+__all__ = ["Archive"]
 
 _FILE_S = 60
 _HANGS_S = 60
@@ -26,7 +26,7 @@ _NAME = re.compile(r".*_(\d{8,})-(\d{8,})\.[a-z0-9]+")
 _log = structlog.get_logger()
 
 
-class Keeper:
+class Archive:
     """Joins finished segments to files named by their date, in a thread of its own.
 
     Segments that are in a file already, as its name says, are not taken again; `hold` keeps the span of each of the

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from clipstream.errors import InputNotFoundError, UnreadableMediaError
-from clipstream.saving import table_name
+from clipstream.saved.saving import table_name
 from clipstream.timing import SLICE_S
 
 __all__ = ["Compared", "Found", "Moment", "SavedVectors", "Scores", "find_saved", "moments", "query_picture", "score"]

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args, get_origin
 
-from clipstream.configuration import accepted, filled_in, read_environment, read_preset
 from clipstream.errors import UsageError
-from clipstream.live_options import LiveOptions
-from clipstream.options import Kind, Option, duration_text, option_field
+from clipstream.settings.configuration import accepted, filled_in, read_environment, read_preset
+from clipstream.settings.live_options import LiveOptions
+from clipstream.settings.option import Kind, Option, duration_text, option_field
 
 __all__ = ["CODECS_NOT_CARRIED", "Settings", "options"]
 
