@@ -172,6 +172,25 @@ def test_a_running_policy_finds_a_moment_that_rises_from_the_foot_of_another_as_
     assert [one.peak_ms for _, one in running] == [one.peak_ms for _, one in whole]
 
 
+def test_with_a_running_policy_too_a_small_moment_soon_behind_a_large_one_has_a_clip_of_its_own() -> None:
+    values = footage(170)
+    values[100:104, 0] += 10
+    values[107:110, 0] += 1
+    options = {"percentile": 50, "merge_gap": 1.0}
+    whole, running = (
+        run(values, Settings.from_mapping({"policy": policy, **options}))[0] for policy in ("whole", "running")
+    )
+    assert [(one.start_ms, one.peak_ms) for _, one in running] == [(one.start_ms, one.peak_ms) for _, one in whole]
+
+
+def test_what_had_to_be_noticeable_is_the_same_however_long_a_moment_waits_for_its_decision() -> None:
+    values = footage(500)
+    values[400:404, 0] += 0.35
+    options = {"policy": "running", "horizon": "30s"}
+    at_once, later = (run(values, Settings.from_mapping({**options, "context_after": s}))[0] for s in ("0s", "10s"))
+    assert [one.peak_ms for _, one in later] == [one.peak_ms for _, one in at_once] != []
+
+
 def test_a_running_policy_adapts_when_the_usual_level_changes() -> None:
     values = footage(1200)
     values[400:, 0] += 2.0  # busier from now on: an event at first, then usual

@@ -72,3 +72,12 @@ def test_the_factor_is_that_of_the_tables_of_tolerance_limits() -> None:
     tabled = {6: 2.494, 8: 2.219, 10: 2.066, 20: 1.765, 50: 1.559, 100: 1.470}  # a tenth, with 90 % confidence
     factors = caution(np.array(list(tabled), np.float64), enough=100)
     assert factors == pytest.approx(np.array(list(tabled.values())) / tabled[100], rel=0.05)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.11, 0.3])
+def test_darkness_and_silence_hardly_move_the_line_of_lively_footage(share: float) -> None:
+    numbers = np.random.default_rng(6)
+    dark = round(share * WINDOWS)
+    lively = 0.4 + 0.4 * numbers.standard_normal(WINDOWS - dark)
+    scores = np.concatenate((np.full(dark, -5.0), lively))
+    assert 0.09 < (scores >= line_of(scores, 90)).mean() < 0.18

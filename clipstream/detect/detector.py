@@ -7,6 +7,7 @@ Two policies share every step of the decision. `WholeDetector` keeps the rows an
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from typing import Protocol
 
 import numpy as np
@@ -143,16 +144,11 @@ class _Judge:
     def _finish(self, end: StreamEnd) -> list[Found]:
         raise NotImplementedError
 
-    def _score(self, values: NDArray[np.float32]) -> tuple[Usual, Scores]:
-        larger = self._caution(values)
+    def _score(self, values: NDArray[np.float32], larger: NDArray[np.float64] | float = 1.0) -> tuple[Usual, Scores]:
         values = spread_lasting(values, self._features)
         usual = self._usual(values)
         rows = self._settings.smoothing_s / float(SLICE_S)
         return usual, score_rows(values, self._features, usual, self._settings.smoothing, rows, caution=larger)
-
-    def _caution(self, values: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return how many times larger a change has to be to be noticeable in each row of `values` (T, S), (T,)."""
-        return np.ones(len(values))
 
     def _usual(self, values: NDArray[np.float32]) -> Usual:
         return usual_levels(values, self._features)
@@ -265,8 +261,9 @@ class RunningDetector(_Judge):
     """Decides as the stream runs, measuring every moment against a trailing horizon.
 
     A moment is given out once the score has stayed down for as long as would have merged it with another, which is
-    within one hop of its end, or when it has lasted for the longest clip. A live stream may have gaps: what is missing
-    in them is as usual, and after one that is longer than the horizon it warms up again.
+    within one hop of its end, or when it has lasted for the longest clip; later where the line sinks below it. A live
+    stream may have gaps: what is missing in them is as usual, and after one that is longer than the horizon it warms up
+    again.
     """
 
     def __init__(self, settings: Settings, features: Sequence[FeatureInfo], state: DetectorState) -> None:
@@ -293,9 +290,14 @@ class RunningDetector(_Judge):
         median = np.where(falling, np.minimum(usual.median, lately), np.maximum(usual.median, lately))
         return replace(usual, median=median)
 
-    def _caution(self, values: NDArray[np.float32]) -> NDArray[np.float64]:
+    def _caution(self) -> NDArray[np.float64]:
+        """Return how many times larger a change had to be to be noticeable in each row that is kept.
+
+        They are kept for longer than the horizon, so that this is the same whenever a moment is decided.
+        """
         # Half a window is a sample: a window's score is that of its better half.
-        return caution(2 * known_rows(values) / self._window_rows, 2 * self._horizon_rows / self._window_rows)
+        known = 2 * known_rows(self._rows.array()) / self._window_rows
+        return caution(known, 2 * self._horizon_rows / self._window_rows)
 
     def _decide(self) -> list[Found]:
         found = self._given_out(ended=None)
@@ -331,23 +333,24 @@ class RunningDetector(_Judge):
 
     def _given_out(self, ended: StreamEnd | None) -> list[Found]:
         first = max(len(self._rows) - self._horizon_rows, self._rows.first)
-        usual, scores = self._score(self._rows.array()[first - self._rows.first :])
+        past = first - self._rows.first
+        usual, scores = self._score(self._rows.array()[past:], self._caution()[past:])
         threshold = self._threshold_now = self._threshold(self._window_scores(scores.smoothed, first))
         self._keep_judged(scores, first, ended=ended is not None)
         if ended is None and self.warming_up:
             return []
         begin = max(self._decided, first)
         found: list[Found] = []
-        for near in self._moments(scores, threshold, begin - first):
+        moments = self._moments(scores, threshold, begin - first)
+        for near, after in zip_longest(moments, moments[1:]):
             moment = _moved(near, begin)
             running = not self._is_over(moment)
             if running and ended is None:
                 if len(self._rows) - moment.start < self._longest_rows:
                     break
                 moment = replace(moment, end=moment.start + self._longest_rows)
-            self._decided = moment.end + (
-                0 if running else self._quiet_behind(moment, scores.smoothed[moment.end - first :])
-            )
+            quiet = 0 if running else self._quiet_behind(moment, scores.smoothed[moment.end - first :])
+            self._decided = min(moment.end + quiet, begin + after.start if after is not None else len(self._rows))
             found += self._give_out(moment, usual, scores, first, ended)
         return found
 
@@ -359,9 +362,13 @@ class RunningDetector(_Judge):
         return extend(moment, self._rules, _NO_END_MS, self._cuts_ms()).end_ms <= to_ms(slice_start(rows))
 
     def _quiet_behind(self, moment: Moment, scores: NDArray[np.float64]) -> int:
-        """Return how many rows belong to a moment that is over: up to the valley, where another rises behind it."""
+        """Return how many rows belong to a moment that is over: up to the valley, where another rises behind it.
+
+        What rises within the gap that merges would have been merged: that belongs to it in any case.
+        """
         rising = np.flatnonzero(scores[: self._quiet_rows] >= moment.height / 2)
-        return int(np.argmin(scores[: rising[0] + 1])) if len(rising) else self._quiet_rows
+        valley = int(np.argmin(scores[: rising[0] + 1])) if len(rising) else self._quiet_rows
+        return max(valley, self._gap_rows + 1) if self._gap_rows else valley
 
     def _give_out(
         self, moment: Moment, usual: Usual, scores: Scores, first: int, ended: StreamEnd | None

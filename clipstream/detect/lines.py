@@ -24,15 +24,16 @@ def line_of(window_scores: NDArray[np.float64], percentile: float) -> float:
     Moments that are alike and fill more of the time than a percentile leaves have it among their scores, where a
     difference of a tenth decides, as much as it makes where half-seconds begin. So the line stands no further on the
     way from the mirrored percentile (the 10th, for the 90th) to the mean of what is beyond it than among normally
-    distributed scores. Where scores fall off like those or more slowly, as of noise of any kind and of rare moments, it
-    is the percentile itself.
+    distributed scores. Where the best fall off like those or more slowly, as with most noise and with rare moments, it
+    is the percentile itself. What is less than usual, below 0, as darkness and silence, counts only as far down as the
+    percentile is up.
     """
     line = float(np.percentile(window_scores, percentile))
     if not 50 < percentile < 100:
         return line
     deviations = _NORMAL.inv_cdf(percentile / 100)
     beyond = _NORMAL.pdf(deviations) / (1 - percentile / 100)  # mean of a normal distribution's tail
-    low = float(np.percentile(window_scores, 100 - percentile))
+    low = max(float(np.percentile(window_scores, 100 - percentile)), -line)
     top = float(window_scores[window_scores >= line].mean())
     return min(line, low + 2 * deviations / (beyond + deviations) * (top - low))
 

@@ -127,7 +127,7 @@ def score_rows(
     *,
     caution: NDArray[np.float64] | float = 1.0,
 ) -> Scores:
-    """Score the rows `values` (T, S) against what is usual; `caution` (T,) is how much larger changes have to be there.
+    """Score the rows `values` (T, S) against what is usual; `caution` (T,) is how many times larger changes have to be.
 
     The fused score is the weighted mean of the features that are present in the row, so a stream without sound, or a
     stretch where sound is missing, is judged by the rest.
