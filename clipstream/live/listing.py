@@ -1,5 +1,6 @@
 """The list of a live stream's highlights, which grows for weeks: on disk, and in memory only where each of them is."""
 
+import errno
 import os
 import struct
 import tempfile
@@ -70,7 +71,7 @@ class Listing:
         manifest: What is known so far.
 
     Raises:
-        OutputError: From any method: the folder cannot be made, or written into. It may be tried again.
+        OutputError: From any method: the folder cannot be made, written into or read back. It may be tried again.
     """
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
@@ -179,7 +180,10 @@ class Listing:
         block, begin = b"", 0
         for at, size in spans:
             if not begin <= at <= at + size <= begin + len(block):
-                block, begin = os.pread(self._texts, max(size, _BLOCK_BYTES), at), at
+                with writing(self._folder):
+                    block, begin = os.pread(self._texts, max(size, _BLOCK_BYTES), at), at
+                    if len(block) < size:  # of a damaged disk, a read gives what comes before the damage
+                        raise OSError(errno.EIO, os.strerror(errno.EIO))
             yield block[at - begin : at - begin + size].decode()
 
 
