@@ -274,6 +274,11 @@ def damages() -> Iterator[tuple[str, Callable[[bytes], bytes], str]]:
     yield "empty", lambda _: b"", "Expecting value"
     yield "no text", lambda _: b"\xff\xfe\x00", "can't decode"
     yield "another schema", lambda whole: whole.replace(b"manifest/1", b"manifest/9"), "clipstream/manifest/9"
+    yield "time beyond bounds", lambda whole: whole.replace(b'"start_s": 60.25', b'"start_s": 1e30'), "highlights[0]"
+    yield "time beyond decimals", lambda whole: whole.replace(b'"end_s": 64.25', b'"end_s": 1e999999'), "highlights[0]"
+    yield "number beyond bounds", lambda whole: whole.replace(b'"number": 1', b'"number": %d' % 2**70), "highlights[0]"
+    yield "last number", lambda whole: whole.replace(b'"number": 1', b'"number": %d' % (2**63 - 1)), "highlights[0]"
+    yield "half a character", lambda whole: whole.replace(b"plain", b"\\ud83d"), "highlights[0]"
     yield "wrong type", lambda whole: whole.replace(b'"errors": 0', b'"errors": "0"'), "errors is '0'"
 
 
