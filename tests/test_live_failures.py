@@ -1,5 +1,6 @@
 """What becomes of a live highlight whose clip or announcement cannot be written, and what the run says of it."""
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -203,3 +204,48 @@ def test_a_clip_that_could_be_written_after_all_is_no_failure(
         clock.now_s += 1
         ending = run.ending(summary)
     assert (ending.status, len(ending.highlights)) == ("complete", 1)
+
+
+def test_a_stream_whose_folder_can_never_be_made_has_failed_and_says_why(
+    tmp_path: Path, summary: StreamSummary
+) -> None:
+    (tmp_path / "cam").symlink_to(tmp_path / "nowhere")
+    with telling(tmp_path) as teller:
+        ending = Run(tmp_path, teller).ending(MOMENT, summary)
+    assert (ending.status, ending.highlights) == ("failed", ())
+    assert "a file is where a folder should be" in str(ending.error)
+
+
+def test_a_stream_whose_highlights_cannot_be_read_back_has_failed_with_those_that_are_on_disk(
+    tmp_path: Path, summary: StreamSummary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with telling(tmp_path) as teller:
+        run = Run(tmp_path, teller)
+        run.output.add(MOMENT)
+        with monkeypatch.context() as damaged:
+            damaged.setattr(os, "pread", damage)
+            ending = run.ending(summary)
+    assert ending.status == "failed"
+    assert "Input/output error" in str(ending.error)
+    assert [one.clip for one in ending.highlights] == run.clips != []
+
+
+def test_a_clip_waits_to_be_announced_while_the_list_cannot_be_read_back(
+    jammed: tuple[Telling, Jam], tmp_path: Path, cutter: Shaky, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teller, outbox = jammed
+    run = Run(tmp_path, teller)
+    run.output.add(MOMENT)
+    outbox.mend()
+    with monkeypatch.context() as damaged:
+        damaged.setattr(os, "pread", damage)
+        clock.now_s += 1
+        run.output.go_on()
+        assert (len(run.output.pending()), outbox.messages) == (1, 0)
+    clock.now_s += 2
+    run.output.go_on()
+    assert (run.output.pending(), outbox.messages, len(run.clips), cutter.cuts) == ((), 1, 1, 1)
+
+
+def damage(*_: object) -> bytes:
+    raise OSError(5, "Input/output error")

@@ -171,6 +171,26 @@ def test_what_was_listed_before_waits_for_a_disk_with_room(tmp_path: Path, monke
     assert len(rows(tmp_path)) == 3
 
 
+@pytest.mark.parametrize("given", ["an error", "what comes before the damage"])
+def test_what_cannot_be_read_back_is_told_in_words_and_the_files_stay_as_they_are(
+    growing: Listing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    def read(descriptor: int, size: int, at: int, plain: Callable[[int, int, int], bytes] = os.pread) -> bytes:
+        if given == "an error":
+            raise OSError(5, "Input/output error")
+        return plain(descriptor, size, at)[:100]
+
+    growing.add(moment(1))
+    before = (tmp_path / "manifest.json").read_bytes()
+    with monkeypatch.context() as damaged:
+        damaged.setattr(os, "pread", read)
+        for use in (lambda: growing.highlights, lambda: growing.find(62_250, 0), lambda: growing.add(moment(2))):
+            with pytest.raises(OutputError, match="Input/output error"):
+                use()
+    assert (tmp_path / "manifest.json").read_bytes() == before
+    assert growing.add(moment(2)).number == 2
+
+
 def test_a_folder_that_cannot_be_made_is_told_when_something_is_to_be_listed(tmp_path: Path) -> None:
     (tmp_path / "cam").write_text("in the way", encoding="utf-8")
     growing = Listing(tmp_path / "cam", BEGUN)
@@ -254,6 +274,11 @@ def damages() -> Iterator[tuple[str, Callable[[bytes], bytes], str]]:
     yield "empty", lambda _: b"", "Expecting value"
     yield "no text", lambda _: b"\xff\xfe\x00", "can't decode"
     yield "another schema", lambda whole: whole.replace(b"manifest/1", b"manifest/9"), "clipstream/manifest/9"
+    yield "time beyond bounds", lambda whole: whole.replace(b'"start_s": 60.25', b'"start_s": 1e30'), "highlights[0]"
+    yield "time beyond decimals", lambda whole: whole.replace(b'"end_s": 64.25', b'"end_s": 1e999999'), "highlights[0]"
+    yield "number beyond bounds", lambda whole: whole.replace(b'"number": 1', b'"number": %d' % 2**70), "highlights[0]"
+    yield "last number", lambda whole: whole.replace(b'"number": 1', b'"number": %d' % (2**63 - 1)), "highlights[0]"
+    yield "half a character", lambda whole: whole.replace(b"plain", b"\\ud83d"), "highlights[0]"
     yield "wrong type", lambda whole: whole.replace(b'"errors": 0', b'"errors": "0"'), "errors is '0'"
 
 

@@ -46,11 +46,15 @@ class Disk:
         full: Whether nothing at all can be, not even what failed.
     """
 
-    refuses: dict[int, Exception] = field(default_factory=dict)
+    refuses: dict[int, BaseException] = field(default_factory=dict)
     full: bool = False
     stopped: bool = False
     tried: list[int] = field(default_factory=list)
     failed: list[int] = field(default_factory=list)
+
+
+class UnspeakableError(Exception):
+    """Of which not even a note can be made."""
 
 
 class Queue(OutputQueue):
@@ -77,6 +81,8 @@ class Queue(OutputQueue):
     def _failed(self, item: Item, error: Exception) -> None:
         if self._disk.full:
             raise FULL
+        if isinstance(error, UnspeakableError):
+            raise error
         self._disk.failed.append(number_of(item))
 
     def _write(self, number: int) -> None:
@@ -167,6 +173,24 @@ def test_a_failure_of_which_no_note_can_be_made_waits_for_that(found: list[Item]
     clock.now_s += 1
     queue.go_on()
     assert (disk.failed, queue.left()) == ([1], [])
+
+
+def test_a_failure_of_which_no_note_can_ever_be_made_is_told_and_holds_nothing_up(found: list[Item]) -> None:
+    disk = Disk(refuses={1: UnspeakableError("twice.")})
+    queue = Queue(disk)
+    with capture_logs() as logs:
+        for item in found:
+            queue.add(item)
+    assert (disk.tried, queue.left()) == ([1, 2, 0], [])
+    (told,) = (log for log in logs if log["log_level"] == "error")
+    assert (told["stream"], told["error"]) == ("cam", "UnspeakableError: twice.")
+
+
+def test_what_ends_the_work_for_good_is_told_for_nobody_reads_what_the_pool_returns(found: list[Item]) -> None:
+    queue = Queue(Disk(refuses={1: SystemExit("no more.")}))
+    with capture_logs() as logs, pytest.raises(SystemExit):
+        queue.add(found[0])
+    assert [log["error"] for log in logs if log["log_level"] == "error"] == ["SystemExit: no more."]
 
 
 def test_closing_tries_everything_once_more_and_then_it_has_failed(found: list[Item]) -> None:

@@ -1,5 +1,6 @@
 """The list of a live stream's highlights, which grows for weeks: on disk, and in memory only where each of them is."""
 
+import errno
 import os
 import struct
 import tempfile
@@ -15,7 +16,7 @@ from weakref import finalize
 
 import structlog
 
-from clipstream.errors import OutputError
+from clipstream.errors import InputError, OutputError
 from clipstream.report.files import writing
 from clipstream.report.manifest import (
     MANIFEST_NAME,
@@ -70,7 +71,7 @@ class Listing:
         manifest: What is known so far.
 
     Raises:
-        OutputError: From any method: the folder cannot be made, or written into. It may be tried again.
+        OutputError: From any method: the folder cannot be made, written into or read back. It may be tried again.
     """
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
@@ -155,14 +156,13 @@ class Listing:
     def _put_down(self, one: Highlight) -> bytes:
         """Write the texts of a highlight behind the others, and return what is kept in memory of it."""
         assert self._texts is not None
-        line, row = encode_highlight(one).encode(), highlight_row(one).encode()
-        at, left = self._end, line + row
+        packed, left = _in_text(one, at=self._end)
+        end = self._end + len(left)
         with writing(self._folder):
             while left:  # a disk that is almost full takes a part; the rest says why
-                left = left[os.pwrite(self._texts, left, at + len(line) + len(row) - len(left)) :]
-        self._end += len(line) + len(row)
-        times_ms = (_ms(one.start_s), _ms(one.end_s))
-        return _PLACE.pack(_date_ms(one.date), *times_ms, hash(one.clip), at, one.number, len(line), len(row))
+                left = left[os.pwrite(self._texts, left, end - len(left)) :]
+        self._end = end
+        return packed
 
     def _write(self, head: Manifest, listed: Iterable[bytes]) -> None:
         write_rows(self._folder, self._rows(listed))
@@ -179,8 +179,19 @@ class Listing:
         block, begin = b"", 0
         for at, size in spans:
             if not begin <= at <= at + size <= begin + len(block):
-                block, begin = os.pread(self._texts, max(size, _BLOCK_BYTES), at), at
+                with writing(self._folder):
+                    block, begin = os.pread(self._texts, max(size, _BLOCK_BYTES), at), at
+                    if len(block) < size:  # of a damaged disk, a read gives what comes before the damage
+                        raise OSError(errno.EIO, os.strerror(errno.EIO))
             yield block[at - begin : at - begin + size].decode()
+
+
+def _in_text(one: Highlight, at: int) -> tuple[bytes, bytes]:
+    """Return what is kept in memory of a highlight whose texts begin at `at`, and these texts."""
+    line, row = encode_highlight(one).encode(), highlight_row(one).encode()
+    times_ms = (_ms(one.start_s), _ms(one.end_s))
+    packed = _PLACE.pack(_date_ms(one.date), *times_ms, hash(one.clip), at, one.number, len(line), len(row))
+    return packed, line + row
 
 
 def _places(listed: Iterable[bytes]) -> Iterator[_Place]:
@@ -207,14 +218,15 @@ def _ms(time_s: Decimal) -> int:
 def earlier_manifest(folder: Path) -> Manifest | None:
     """Return the manifest in a live stream's folder, `None` when there is none.
 
-    One that is damaged is kept under another name, with a warning: it cannot be made again, and somebody may mend it.
+    One that is damaged, or holds numbers with which no list can go on, is kept under another name, with a warning: it
+    cannot be made again, and somebody may mend it.
 
     Raises:
         OutputError: It is damaged and cannot be renamed.
     """
     path = folder / MANIFEST_NAME
     try:
-        return parse_manifest(path.read_text(encoding="utf-8"))
+        return _listable(parse_manifest(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
@@ -224,3 +236,17 @@ def earlier_manifest(folder: Path) -> Manifest | None:
             path.rename(aside)
         _log.warning("manifest_damaged", stream=folder.name, kept_as=aside.name, why=str(error.__cause__ or error))
         return None
+
+
+def _listable(manifest: Manifest) -> Manifest:
+    """Return a manifest all of whose highlights can be listed.
+
+    Raises:
+        InputError: One of them cannot be.
+    """
+    for place, one in enumerate(manifest.highlights):
+        try:
+            _in_text(replace(one, number=2 * one.number), at=0)  # those to come have larger numbers
+        except (struct.error, ArithmeticError, ValueError) as error:
+            raise InputError(f"highlights[{place}] cannot be listed ({error})") from None
+    return manifest

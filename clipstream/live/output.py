@@ -28,7 +28,7 @@ from clipstream.output.context import OutputContext, in_words, tell
 from clipstream.output.queue import OutputQueue
 from clipstream.report.description import describe, describe_failures, describe_highlight, reason_sentence
 from clipstream.report.files import make_durable, writing
-from clipstream.report.manifest import Highlight, Manifest, Source, write_manifest
+from clipstream.report.manifest import Highlight, Manifest, Source, read_manifest, write_manifest
 from clipstream.report.page import write_report
 from clipstream.report.tables import write_features, write_highlights, write_scores
 from clipstream.results import Interval, StreamSummary
@@ -108,7 +108,7 @@ class LiveOutput(OutputQueue):
 
     def _finish(self, summary: StreamSummary) -> None:
         summary = _padded(summary, until=_REPORTED_SLICES)
-        manifest = self._whole(summary)
+        manifest = self._whole(summary, self._listing.highlights)
         if not summary.first:
             thumbnails = {}
             for one in manifest.highlights[-_THUMBNAILS:]:
@@ -138,14 +138,13 @@ class LiveOutput(OutputQueue):
             self._context.tally.failed(self._stream, item.number)
         else:
             self._ended = True
-            failed = replace(self._whole(item), status="failed", error=message)
+            failed = replace(self._whole(item, self._known()), status="failed", error=message)
             tell(self._context.stream_written, self._stream, failed)
         _log.warning("output_failed", stream=self._stream, error=message)
         _log.debug("output_failure", stream=self._stream, exc_info=traceback_of(error))
 
-    def _whole(self, summary: StreamSummary) -> Manifest:
+    def _whole(self, summary: StreamSummary, found: tuple[Highlight, ...]) -> Manifest:
         """Return the manifest of the stream that has ended, the highlights ranked."""
-        found = self._listing.highlights
         best = sorted(found, key=lambda one: (-one.score, -one.peak_score, one.start_s))
         ranks = {one.number: rank for rank, one in enumerate(best, start=1)}
         error = summary.end.problem if not summary.end.frames and summary.end.problem else None
@@ -157,7 +156,7 @@ class LiveOutput(OutputQueue):
 
     def _begun(self) -> Manifest:
         """Return the manifest of what the stream has given so far, in this run and in those before."""
-        before = earlier_manifest(self._folder)
+        earlier = self._of_this_source(earlier_manifest(self._folder))
         settings = self._context.settings
         fresh = describe(
             _nothing_yet(self._stream, self._features, settings.floor),
@@ -165,8 +164,17 @@ class LiveOutput(OutputQueue):
             settings,
             left_out=self._context.left_out,
         )
-        earlier = before.highlights if before is not None and before.source.path == self._address else ()
         return replace(fresh, status="running", highlights=tuple(replace(one, rank=None) for one in earlier))
+
+    def _known(self) -> tuple[Highlight, ...]:
+        """Return the highlights so far; where they cannot be read back, those of the manifest that is on disk."""
+        try:
+            return self._listing.highlights
+        except OutputError:
+            return self._of_this_source(read_manifest(self._folder))
+
+    def _of_this_source(self, manifest: Manifest | None) -> tuple[Highlight, ...]:
+        return manifest.highlights if manifest is not None and manifest.source.path == self._address else ()
 
     def _source(self) -> Source:
         return Source(path=self._address, name=self._stream)

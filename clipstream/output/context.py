@@ -67,7 +67,7 @@ def tell(callback: Callable[..., None], *news: object) -> None:
         _log.debug("listener_failed", error=str(error), exc_info=traceback_of(error))
 
 
-def in_words(error: Exception) -> str:
+def in_words(error: BaseException) -> str:
     """Return what an error says, with its name where it is none of ours."""
     return str(error) if isinstance(error, ClipstreamError) else f"{type(error).__name__}: {error}"
 

@@ -7,7 +7,8 @@ from time import monotonic
 import structlog
 
 from clipstream.errors import OutputError, StoppedError
-from clipstream.output.context import OutputContext
+from clipstream.log import traceback_of
+from clipstream.output.context import OutputContext, in_words
 from clipstream.results import Interval, StreamSummary
 
 __all__ = ["OutputQueue"]
@@ -79,7 +80,8 @@ class OutputQueue(ABC):
     def _work(self) -> None:
         try:
             self._work_off()
-        except BaseException:
+        except BaseException as error:
+            self._tell_of(error)
             with self._changed:  # whoever waits must not wait for ever
                 self._working = False
                 self._changed.notify_all()
@@ -92,11 +94,11 @@ class OutputQueue(ABC):
                 works = self._settle(item, patient=patient)
             except StoppedError:
                 continue  # it stays pending, and there is no next
-            except OutputError as error:
-                if patient:
+            except Exception as error:  # noqa: BLE001 - nobody reads the pool's futures, and what comes next must come
+                if patient and isinstance(error, OutputError):
                     self._put_off(item, error)
                     continue
-                _log.error("output_failed", stream=self._stream, error=str(error))
+                self._tell_of(error)
             self._take_out(item, works=works)
 
     def _settle(self, item: Interval | StreamSummary, *, patient: bool) -> bool:
@@ -115,6 +117,10 @@ class OutputQueue(ABC):
             self._failed(item, error)  # one stream's output must not end the others' run
             return not unwritable
         return True
+
+    def _tell_of(self, error: BaseException) -> None:
+        _log.error("output_failed", stream=self._stream, error=in_words(error))
+        _log.debug("output_failure", stream=self._stream, exc_info=traceback_of(error))
 
     def _take_out(self, item: Interval | StreamSummary, *, works: bool) -> None:
         with self._changed:
