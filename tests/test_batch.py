@@ -15,6 +15,7 @@ from scenes import clip_digests, make_scene, run_program
 
 from clipstream.batch import JobMessage, JobStatus, only_job, read_status, write_status
 from clipstream.errors import UsageError
+from clipstream.media.live.srt import has_library
 from clipstream.report.manifest import read_manifest
 from clipstream.testing import HttpServer, RtspServer
 from clipstream.testing.media import Video, even_times, make_clip
@@ -140,6 +141,14 @@ def test_a_job_waits_for_nobody_to_call(tmp_path: Path) -> None:
     assert (code, status["status"]) == (2, "FAILED")
     assert "waits for nobody to call" in status["message"]
     assert "s3cret" not in (tmp_path / "demo-123" / "status.json").read_text("utf-8")
+
+
+def test_an_address_that_the_library_of_srt_does_not_take_is_a_bad_job(tmp_path: Path) -> None:
+    if not has_library():
+        pytest.skip("libsrt is not on this machine")
+    code, status, _ = job(tmp_path, f"srt://127.0.0.1:9?streamid={'a' * 600}")
+    assert (code, status["status"]) == (2, "FAILED")
+    assert "does not take this value of option streamid" in status["message"]
 
 
 def test_a_camera_is_watched_for_the_time_given_and_the_same_message_is_answered_without_it(

@@ -3,6 +3,7 @@
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -11,18 +12,17 @@ from threading import Thread
 from time import monotonic
 from typing import Any
 
-import av
 import pytest
 from srt_sender import free_port, sending
 
 from clipstream.errors import InputError
-from clipstream.media.live import connection, srt
+from clipstream.media.live import connection
 from clipstream.media.live.address import LiveAddress, check_public
 from clipstream.media.live.connection import LiveConnection
 from clipstream.media.live.connection_options import ConnectionOptions
 from clipstream.media.live.feed import LiveFeed
 from clipstream.media.live.srt import SrtReading
-from clipstream.media.live.srt_library import SrtError, SrtSocket, load_library
+from clipstream.media.live.srt_library import SrtClosedError, SrtError, SrtSocket, load_library
 from clipstream.media.live.status import FeedState
 from clipstream.media.live.troubles import ConnectionProblem, Trouble
 from clipstream.media.slices import FrameRequest, MediaNeeds, Slice
@@ -33,6 +33,7 @@ RATE_HZ = 15
 OPTIONS = ConnectionOptions(open_s=2, stall_s=1)
 SECRET = "correct horse battery"  # noqa: S105 - of this test alone
 HIDDEN = SECRET.replace(" ", "%20")
+STUFFING = (b"\x47\x1f\xff\x10" + b"\xff" * 184) * 7
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -52,14 +53,21 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Watched:
     """A feed of numbered pictures."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, options: ConnectionOptions = OPTIONS) -> None:
         needs = MediaNeeds((FrameRequest(160, "gray", None),), None)
-        self.feed = LiveFeed(LiveAddress.parse(url), "cam", needs, options=OPTIONS)
+        self.feed = LiveFeed(LiveAddress.parse(url), "cam", needs, options=options)
         self.slices = list[Slice]()
 
     def has(self, pictures: int) -> bool:
         self.slices += self.feed.take()
         return len(self.numbers) >= pictures
+
+    def problem(self) -> str:
+        """Wait for the end, and return what it says."""
+        wait_until(lambda: self.feed.status.state is FeedState.ENDED)
+        *_, last = self.feed.take()
+        assert last.end is not None
+        return last.end.problem or ""
 
     def until(self, *, connections: int = 0, trouble: Trouble | None = None) -> float:
         """Wait until it was connected so often, or for a trouble, and return how long that took in seconds."""
@@ -83,8 +91,8 @@ class Watched:
 def watch() -> Iterator[Callable[[str], Watched]]:
     opened: list[Watched] = []
 
-    def start(url: str) -> Watched:
-        opened.append(Watched(url))
+    def start(url: str, options: ConnectionOptions = OPTIONS) -> Watched:
+        opened.append(Watched(url, options))
         return opened[-1]
 
     yield start
@@ -252,6 +260,44 @@ def test_closing_ends_what_waits_in_another_thread(port: int) -> None:
     assert met
 
 
+def test_closing_ends_the_wait_for_a_sender_and_says_that_none_has_called(
+    port: int, watch: Callable[..., Watched]
+) -> None:
+    cam = watch(listener(port), ConnectionOptions(open_s=60))
+    wait_until(lambda: cam.feed.status.attempts == 1)
+    cam.feed.close()
+    assert "nobody has called" in cam.problem()
+    wait_until(lambda: "read cam" not in {thread.name for thread in threading.enumerate()})
+
+
+@pytest.mark.parametrize("url", [listener, caller])
+def test_a_feed_that_the_end_of_the_program_breaks_off_logs_nothing(
+    port: int,
+    watch: Callable[..., Watched],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    url: Callable[[int], str],
+) -> None:
+    def closed(*_: object) -> bool:
+        raise SrtClosedError
+
+    monkeypatch.setattr(SrtSocket, "ready", closed)
+    cam = watch(url(port))
+    wait_until(lambda: "read cam" not in {thread.name for thread in threading.enumerate()})
+    assert not cam.feed.status.troubles
+    assert "stream_waiting" not in capsys.readouterr().out
+
+
+def test_a_message_without_content_is_the_end_of_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading = SrtSocket()
+    try:
+        monkeypatch.setattr(SrtSocket, "_call", lambda *_: 0)
+        with pytest.raises(SrtError):
+            reading.receive()
+    finally:
+        reading.close()
+
+
 def test_a_program_that_ends_while_a_thread_still_reads_ends_at_once_and_well(clip: Path, port: int) -> None:
     program = (
         "import sys, threading\n"
@@ -266,50 +312,6 @@ def test_a_program_that_ends_while_a_thread_still_reads_ends_at_once_and_well(cl
             [sys.executable, "-c", program, caller(port)], capture_output=True, text=True, check=False, timeout=20
         )
     assert (ran.returncode, ran.stderr) == (0, "")
-
-
-class Scripted:
-    """A socket that gives what it was told to, and then fails."""
-
-    def __init__(self, *messages: bytes) -> None:
-        self.messages = list(messages)
-
-    def ready(self, wait_s: float) -> bool:
-        return True
-
-    def receive(self) -> bytes:
-        if not self.messages:
-            raise SrtError(2001)
-        return self.messages.pop(0)
-
-    def close(self) -> None: ...
-
-
-@pytest.fixture
-def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[..., SrtReading]:
-    def reading(*messages: bytes) -> SrtReading:
-        monkeypatch.setattr(srt, "_opened", lambda *_: Scripted(*messages))
-        return SrtReading(LiveAddress.parse("srt://camera:9000"), OPTIONS)
-
-    return reading
-
-
-def test_what_is_read_in_pieces_of_any_size_is_whole(scripted: Callable[..., SrtReading]) -> None:
-    sent = bytes(range(256)) * 12
-    reading = scripted(sent[:1316], sent[1316:2632], b"", sent[2632:])
-    got = b"".join(iter(lambda: reading.read(100), b""))
-    assert got == sent
-    assert reading.trouble is Trouble.ENDED
-
-
-def test_who_was_not_heard_for_long_is_lost_and_has_not_ended(
-    scripted: Callable[..., SrtReading], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(srt, "_LOST_AFTER_S", -1)
-    reading = scripted(b"something")
-    assert reading.read(99) == b"something"
-    assert reading.read(99) == b""
-    assert reading.trouble is Trouble.LOST
 
 
 @pytest.mark.parametrize(
@@ -352,18 +354,10 @@ def test_a_value_that_the_library_refuses_is_named() -> None:
     assert "horse" not in str(told.value)
 
 
-def test_an_ffmpeg_that_knows_srt_itself_reads_it_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[object] = []
-
-    def opening(file: object, **_: object) -> None:
-        asked.append(file)
-        raise av.error.TimeoutError(110, "no answer")
-
-    monkeypatch.setattr(connection, "_has_protocol", lambda _: True)
-    monkeypatch.setattr("clipstream.media.live.connection.av.open", opening)
-    connection.check_protocol(LiveAddress.parse("srt://camera:9000?whatever=1"))
-    assert trouble_of("srt://camera:9000?whatever=1") is Trouble.SILENT
-    assert asked == ["srt://camera:9000?whatever=1"]
+def test_a_feed_whose_address_cannot_be_right_ends_and_says_so(port: int, watch: Callable[..., Watched]) -> None:
+    assert (
+        watch(caller(port, "mss=10")).problem().endswith("libsrt does not take this value of option mss; give another")
+    )
 
 
 def test_ffmpeg_is_called_with_all_that_an_address_may_ask_for(clip: Path, port: int) -> None:

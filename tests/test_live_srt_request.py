@@ -84,6 +84,21 @@ def test_what_cannot_be_right_is_named_in_one_line_without_a_secret(query: str, 
 
 
 @pytest.mark.parametrize(
+    "rest",
+    ["#passphrase=s3cret-s3cret", "/s3cret?cret?passphrase=s3cret-s3cret", "/#s3cret"],
+)
+def test_what_looks_like_a_path_may_be_a_secret_and_is_refused_unseen(rest: str) -> None:
+    with pytest.raises(InputError, match="SRT knows no path") as told:
+        LiveAddress.parse(f"srt://camera:9000{rest}")
+    assert "cret" not in str(told.value)
+
+
+def test_no_parameter_is_shown_not_even_one_that_cameras_use() -> None:
+    address = LiveAddress.parse("srt://camera:9000/?camera=s3cret&latency=0")
+    assert (str(address), address.name) == ("srt://camera:9000/?…&…", "camera-9000")
+
+
+@pytest.mark.parametrize(
     ("url", "said"), [("srt://camera", "names no port"), ("srt://:9000", "names no host"), ("srt://", "names no host")]
 )
 def test_an_address_without_host_or_port_is_refused(url: str, said: str) -> None:

@@ -16,7 +16,7 @@ from clipstream.cli.watching import print_error, watching
 from clipstream.errors import ClipstreamError, InputError, UsageError
 from clipstream.log import configure_logging
 from clipstream.media.live.address import AddressCheck, Credentials, LiveAddress, LiveInput, check_public, scrub
-from clipstream.media.live.connection import LiveConnection
+from clipstream.media.live.connection import LiveConnection, check_protocol
 from clipstream.media.live.connection_options import ConnectionOptions
 from clipstream.media.web.web_media import find_media
 from clipstream.report.manifest import MANIFEST_NAME, read_manifest
@@ -132,6 +132,7 @@ class _Batch:
         if not settings.allow_private:
             check = check_public
             check(address)
+        check_protocol(address)
         options = ConnectionOptions(udp=settings.rtsp_transport == "udp", stall_s=settings.stall_s, check=check)
         if address.scheme in {"http", "https"} and (media := find_media(address, options)) is not None:
             return WebInput(name, address, media, check)

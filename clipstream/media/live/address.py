@@ -104,6 +104,11 @@ class LiveAddress:
         address = cls(scheme, host, port or _PORTS.get(scheme), text)
         if scheme == "srt" and not host and not address.listens:
             raise InputError("srt://…: the address names no host; write srt://HOST:PORT, or srt://:PORT?mode=listener.")
+        if scheme == "srt" and parts.path not in {"", "/"}:
+            raise InputError(
+                "srt://…: SRT knows no path; write srt://HOST:PORT?NAME=VALUE, and @, / and # in a password as %40, "
+                "%2F and %23."
+            )
         return address
 
     @property
@@ -146,7 +151,7 @@ class LiveAddress:
         parts = _split(self._url)
         port = "" if self.port in {None, _PORTS.get(self.scheme)} else str(self.port)
         path = _without_suffix(parts.path.rpartition("@")[2])
-        told = [f"{key}-{value}" for key, value in parse_qsl(parts.query) if key.lower() in _SHOWN]
+        told = [f"{key}-{value}" for key, value in parse_qsl(parts.query) if self._shows(key)]
         return safe_name("-".join(word for word in (self.host, port, path.strip("/"), *told) if word))
 
     def __str__(self) -> str:
@@ -158,11 +163,14 @@ class LiveAddress:
         # An @ in the path is as likely the end of a password that holds a slash.
         path = f"/…{parts.path.rpartition('@')[2]}" if "@" in parts.path else parts.path
         pairs = parse_qsl(parts.query, keep_blank_values=True)
-        shown = "&".join(f"{key}={value}" if key.lower() in _SHOWN else "…" for key, value in pairs)
+        shown = "&".join(f"{key}={value}" if self._shows(key) else "…" for key, value in pairs)
         return f"{self.scheme}://{place}{path}" + (f"?{shown}" if shown else "")
 
     def __repr__(self) -> str:
         return f"LiveAddress({str(self)!r})"
+
+    def _shows(self, parameter: str) -> bool:
+        return self.scheme != "srt" and parameter.lower() in _SHOWN
 
 
 AddressCheck = Callable[[LiveAddress], None]

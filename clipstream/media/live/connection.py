@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Iterator
 from fractions import Fraction
 from functools import cache
+from threading import Event
 from time import monotonic
 from types import TracebackType
 from typing import Any, Self, cast
@@ -20,7 +21,8 @@ from av.stream import Discard
 from clipstream.media.live.address import LiveAddress
 from clipstream.media.live.clock import FILE, IN_PIECES, REAL_TIME, Delivery
 from clipstream.media.live.connection_options import ConnectionOptions
-from clipstream.media.live.srt import SrtReading, check_srt
+from clipstream.media.live.srt import SrtReading, check_srt, has_library
+from clipstream.media.live.srt_request import SrtRequest, without_passphrase
 from clipstream.media.live.troubles import UNREACHABLE, ConnectionProblem, Trouble
 from clipstream.media.packets import demux
 from clipstream.media.probe import ANY_TAGS, PLAIN_FORMATS, average_rate, choose_audio, choose_video, usable
@@ -67,14 +69,15 @@ _VAGUE = frozenset({errno.EIO, errno.EINVAL})
 class LiveConnection:
     """An open connection. Iterate over it for the packets of all tracks; it ends by a `ConnectionProblem` alone.
 
-    Opening and iterating block; use it from one thread. It cannot be interrupted from outside, but gives up by itself
-    when nothing comes.
+    Opening and iterating block; use it from one thread. It cannot be interrupted from outside but by `stop`, which SRT
+    heeds, and gives up by itself when nothing comes.
 
     Args:
         address: Where the stream is.
         options: How to connect.
         steady_hz: What an earlier connection said of itself: it is open with the first picture then, and does not wait
             for the dozen that tell their rate.
+        stop: Once set, nothing is to be waited for any more.
 
     Attributes:
         container: The tracks.
@@ -90,18 +93,23 @@ class LiveConnection:
     """
 
     def __init__(
-        self, address: LiveAddress, options: ConnectionOptions | None = None, steady_hz: Fraction | None = None
+        self,
+        address: LiveAddress,
+        options: ConnectionOptions | None = None,
+        steady_hz: Fraction | None = None,
+        stop: Event | None = None,
     ) -> None:
         options = options or ConnectionOptions()
         self._address = address
         pieces = address.scheme in {"http", "https"}
         self.stall_s = options.stall_s * (_PIECES_STALL if pieces else 1) - _LOOKS_EVERY_S
         self._checked = _checked(address, options)
-        self._srt = SrtReading(address, options) if address.scheme == "srt" and not _has_protocol("srt") else None
+        self._srt = None if _by_ffmpeg(address) else SrtReading(address, options, stop)
+        self._reading = self._checked or self._srt
         trouble: Trouble | None = None
         try:
             self.container: av.container.InputContainer = av.open(
-                self._srt or (self._checked.url if self._checked is not None else address.reveal()),
+                self._srt or (self._checked.url if self._checked is not None else _url(address)),
                 mode="r",
                 format="mpegts" if self._srt is not None else _format(address, self._checked),
                 options=_ffmpeg_options(address, options) | (_ANALYSED_BEFORE if steady_hz else {}),
@@ -113,11 +121,10 @@ class LiveConnection:
             trouble = _trouble(error, opening=True) or _diagnose(address, options)
             if address.scheme == "device" and trouble is Trouble.NOT_FOUND:
                 trouble = Trouble.NO_DEVICE
-        if self._checked is not None:
-            trouble = self._checked.verdict(trouble) or trouble
-        if self._srt is not None and trouble is not None:
+        if self._srt is not None and (trouble is not None or self._srt.interruption is not None):
             self._srt.close()
-            trouble = self._srt.trouble or trouble
+        if self._reading is not None:
+            trouble = self._reading.verdict(trouble) or trouble
         if trouble is not None:
             # Raised out here, since the text of the error it would carry along holds the whole URL.
             raise ConnectionProblem(address, trouble)
@@ -167,23 +174,22 @@ class LiveConnection:
         else:
             if trouble is Trouble.ENDED:
                 trouble = self._end()
-        if self._checked is not None and self._checked.verdict(None) is not None:
+        if self._reading is not None and self._reading.verdict(None) is not None:
             trouble = Trouble.BARRED
         raise ConnectionProblem(self._address, trouble)
 
     def _end(self) -> Trouble:
         """Return what it means that FFmpeg has come to an end."""
-        reading = self._checked or self._srt
-        if reading is not None and monotonic() > reading.until_s:
+        if self._reading is not None and monotonic() > self._reading.until_s:
             return Trouble.STALLED
-        return (self._srt and self._srt.trouble) or Trouble.ENDED
+        trouble = (self._srt and self._srt.trouble) or Trouble.ENDED
+        return Trouble.STALLED if trouble is Trouble.SILENT else trouble
 
     def _ask(self) -> float:
         """Return the time at which a packet is asked for."""
         now_s = monotonic()
-        reading = self._checked or self._srt
-        if reading is not None:
-            reading.until_s = now_s + self.stall_s
+        if self._reading is not None:
+            self._reading.until_s = now_s + self.stall_s
         return now_s
 
     def __enter__(self) -> Self:
@@ -211,11 +217,23 @@ def check_protocol(address: LiveAddress) -> None:
         ConnectionProblem: It was, or there is none.
         InputError: What an address of SRT asks for cannot be right.
     """
-    if address.scheme not in _NOT_EVERYWHERE or _has_protocol(address.scheme):
+    if address.scheme not in _NOT_EVERYWHERE:
         return
-    if address.scheme != "srt":
+    if not _by_ffmpeg(address):
+        check_srt(address)
+    elif not _has_protocol(address.scheme):
         raise ConnectionProblem(address, Trouble.NO_PROTOCOL)
-    check_srt(address)
+    elif address.scheme == "srt":
+        SrtRequest.of(address)
+
+
+def _by_ffmpeg(address: LiveAddress) -> bool:
+    """Say whether FFmpeg connects by itself, as it does to all but SRT."""
+    return address.scheme != "srt" or (not has_library() and _has_protocol("srt"))
+
+
+def _url(address: LiveAddress) -> str:
+    return without_passphrase(address) if address.scheme == "srt" else address.reveal()
 
 
 @cache
@@ -297,6 +315,9 @@ def _ffmpeg_options(address: LiveAddress, options: ConnectionOptions) -> dict[st
             # Only with connections of FFmpeg's own does it keep them; what else it knows names addresses nobody checks.
             chosen |= {"http_persistent": "0", "http_multiple": "0", "protocol_whitelist": "http,https,tls,tcp"}
             chosen["format_whitelist"] = f"{PLAIN_FORMATS},hls"
+    elif address.scheme == "srt" and _by_ffmpeg(address):
+        passphrase = SrtRequest.of(address).passphrase
+        chosen |= {} if passphrase is None else {"passphrase": passphrase}
     elif address.scheme.startswith("rtmp"):
         chosen |= {"rw_timeout": stall_us, "rtmp_live": "live"}
     if address.scheme in {"https", "rtsps", "rtmps"}:

@@ -13,6 +13,7 @@ import av.container
 import av.packet
 import structlog
 
+from clipstream.errors import InputError
 from clipstream.media.live.address import LiveAddress, scrub
 from clipstream.media.live.backoff import Backoff
 from clipstream.media.live.clock import FILE, REAL_TIME, LiveClock
@@ -80,7 +81,8 @@ class LiveFeed:
     stream to come back.
 
     Media that turn out to have an end (a file or a finished playlist over HTTP) are read to it as fast as slices are
-    taken, none is dropped, and the end is the stream's.
+    taken, none is dropped, and the end is the stream's. An address that no waiting makes readable, such as one of SRT
+    with an option that libsrt does not take, ends the stream at once and is its problem.
 
     Args:
         address: Where the stream is.
@@ -181,7 +183,7 @@ class LiveFeed:
             try:
                 self._leave()
             finally:
-                self._finish(None)
+                self._finish()
 
     def __enter__(self) -> Self:
         return self
@@ -197,7 +199,11 @@ class LiveFeed:
         while not self._stop.is_set():
             trouble = self._connect()
             now_s = time.monotonic()
-            if self._stop.is_set():
+            if self._stop.is_set() or trouble is Trouble.CLOSED:
+                break
+            if isinstance(trouble, str):
+                with self._work:
+                    self._finish(trouble)
                 break
             ran_s = 0.0
             if self._ran_since_s is not None:
@@ -206,7 +212,7 @@ class LiveFeed:
             ended = trouble is Trouble.ENDED and self._clock.delivery is FILE
             if ended or (self._give_up_s is not None and now_s - down_since_s >= self._give_up_s):
                 with self._work:
-                    self._finish(None if ended else trouble)
+                    self._finish(None if ended else self._problem(trouble))
                 break
             wait_s = self._backoff.wait_s(now_s, ran_s, refused=trouble is Trouble.UNAUTHORISED)
             if self._address.listens:
@@ -214,11 +220,11 @@ class LiveFeed:
             self._wait(trouble, wait_s, log=trouble is not said)
             said = trouble
 
-    def _connect(self) -> Trouble:
-        """Connect, read for as long as it goes, and return why it goes no further."""
+    def _connect(self) -> Trouble | str:
+        """Connect, read for as long as it goes, and return why it goes no further, in words if it never will."""
         self._note(state=FeedState.CONNECTING, attempts=self._status.attempts + 1)
         try:
-            with LiveConnection(self._address, self._options, self._steady_hz) as connection:
+            with LiveConnection(self._address, self._options, self._steady_hz, self._stop) as connection:
                 self._steady_hz = connection.steady_hz
                 try:
                     self._read(connection)
@@ -227,6 +233,8 @@ class LiveFeed:
                         self._leave()
         except ConnectionProblem as problem:
             return problem.trouble
+        except InputError as error:
+            return str(error).removesuffix(".")
         except Exception as error:  # noqa: BLE001 - law: no input may end the flow of the others
             # The trace is not logged with it: messages of libraries may hold the whole URL.
             _log.error("stream_failed", stream=self._stream, error=f"{type(error).__name__}: {scrub(str(error))}")
@@ -321,12 +329,15 @@ class LiveFeed:
         patience_s = self._clock.delivery.patience_s
         self._queue.pass_time(lambda: self._clock.now_s(time.monotonic()) - patience_s)
 
-    def _finish(self, trouble: Trouble | None) -> None:
+    def _problem(self, trouble: Trouble) -> str:
+        return f"{self._address}: {trouble.value}"
+
+    def _finish(self, problem: str | None = None) -> None:
         if self._status.state is FeedState.ENDED:
             return
-        never = self._status.connections == 0
-        trouble = trouble or (self._status.trouble or Trouble.SILENT if never else None)
-        problem = f"{self._address}: {trouble.value}" if trouble is not None else None
+        if problem is None and self._status.connections == 0:
+            unheard = Trouble.UNCALLED if self._address.listens else Trouble.SILENT
+            problem = self._problem(self._status.trouble or unheard)
         self._queue.finish(StreamEnd(self._clock.end_s, frames=self._frames, problem=problem))
         self._note(state=FeedState.ENDED)
         _log.info("stream_ended", stream=self._stream, address=str(self._address), problem=problem)

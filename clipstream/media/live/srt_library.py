@@ -18,7 +18,7 @@ from typing import Any
 
 from clipstream.media.live.srt_request import SrtFlag
 
-__all__ = ["LOOKS_EVERY_S", "Place", "SrtError", "SrtSocket", "load_library"]
+__all__ = ["LOOKS_EVERY_S", "Place", "SrtClosedError", "SrtError", "SrtSocket", "load_library"]
 
 _NAMES = ("srt", "srt-gnutls", "srt-openssl")
 _HOMEBREW = ("/opt/homebrew/lib/libsrt.dylib", "/usr/local/lib/libsrt.dylib")
@@ -37,7 +37,7 @@ _NO = struct.pack("=i", 0)
 _INCOMING, _CONNECTION = ctypes.c_int(0x1 | 0x8), ctypes.c_int(0x4 | 0x8)
 """What is waited for: SRT_EPOLL_IN or SRT_EPOLL_OUT, and SRT_EPOLL_ERR."""
 _CONNECTED = 5
-_TIMED_OUT, _NOTHING_YET = 6003, 6002
+_TIMED_OUT, _NOTHING_YET, _LOST = 6003, 6002, 2001
 _MESSAGE_BYTES = 1456
 """No message in live mode is longer."""
 _CLOSED = 5004
@@ -58,6 +58,13 @@ class SrtError(OSError):
     def __init__(self, code: int, number: int = 0, flag: str | None = None) -> None:
         super().__init__(number, f"libsrt: {code}")
         self.code, self.flag = code, flag
+
+
+class SrtClosedError(SrtError):
+    """The socket was closed here: by its own `close`, or because the program ends."""
+
+    def __init__(self) -> None:
+        super().__init__(_CLOSED)
 
 
 class _Event(ctypes.Structure):
@@ -129,13 +136,14 @@ class SrtSocket:
         """Why a call failed: an `SRT_REJECT_REASON`, or a code of the other side from 1000."""
         return int(self._call("getrejectreason"))
 
-    def connect(self, family: int, place: Place, until_s: float) -> bool:
+    def connect(self, family: int, place: Place, until_s: float, stop: Event = _over) -> bool:
         """Call somebody, and return whether that made a connection; `refusal` tells why not, 0 if it took too long.
 
         Args:
             family: Of the address, `AF_INET` or `AF_INET6`.
             place: The address.
             until_s: Until when to wait, on the monotonic clock.
+            stop: Ends the wait once it is set.
 
         Raises:
             SrtError: There is no way to there.
@@ -143,7 +151,7 @@ class SrtSocket:
         self._wait_for(_CONNECTION)
         self._call("connect", *_native_place(family, place))
         while not self.ready(LOOKS_EVERY_S):
-            if monotonic() > until_s:
+            if monotonic() > until_s or stop.is_set():
                 return False
         self._wait_for(_INCOMING)
         return bool(self._call("getsockstate") == _CONNECTED)
@@ -191,6 +199,8 @@ class SrtSocket:
             if error.code != _NOTHING_YET:
                 raise
             return b""
+        if length == 0:
+            raise SrtError(_LOST)  # as a file of `transtype=file` ends
         return ctypes.string_at(self._buffer, length)
 
     def close(self) -> None:
@@ -215,10 +225,11 @@ class SrtSocket:
 
     def _check_open(self) -> None:
         if self._closed or _over.is_set():
-            raise SrtError(_CLOSED)
+            raise SrtClosedError
 
     def _wait_for(self, events: ctypes.c_int) -> None:
         with self._use:
+            self._check_open()
             self._checked(self._native.srt_epoll_update_usock(self._epoll, self._socket, ctypes.byref(events)))
 
     def _set(self, number: int, value: bytes, name: str | None = None) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from clipstream.errors import InputError
 from clipstream.media.live.address import LiveAddress
 
-__all__ = ["SrtFlag", "SrtRequest"]
+__all__ = ["SrtFlag", "SrtRequest", "without_passphrase"]
 
 _MODES = ("caller", "listener")
 _TRANSMISSIONS = ("live", "file")
@@ -57,6 +57,11 @@ class SrtRequest:
     listens: bool
     flags: tuple[SrtFlag, ...]
 
+    @property
+    def passphrase(self) -> str | None:
+        """The passphrase, if there is one."""
+        return next((flag.value.decode() for flag in self.flags if flag.name == "passphrase"), None)
+
     @classmethod
     def of(cls, address: LiveAddress) -> "SrtRequest":
         """Read an address, whose password, if it has one, is the passphrase.
@@ -78,6 +83,16 @@ class SrtRequest:
         # What kind of transmission it is sets other options, too: those that were given come after it.
         chosen = sorted((flag for flag in flags if flag is not None), key=lambda flag: flag.number != _TRANSMISSION)
         return cls(address.host, address.port, address.listens, tuple(chosen))
+
+
+def without_passphrase(address: LiveAddress) -> str:
+    """Return the address for an FFmpeg that is told the passphrase as an option: whole but for that and the user.
+
+    In a URL it passes over the user and his password, and takes `passphrase=` as it stands, `%20` and all (libsrt.c).
+    """
+    parts = urlsplit(address.reveal(), allow_fragments=False)
+    query = "&".join(pair for pair in parts.query.split("&") if pair.partition("=")[0] != "passphrase")
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query=query).geturl()
 
 
 def _flag(address: LiveAddress, name: str, text: str) -> SrtFlag | None:

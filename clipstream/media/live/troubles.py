@@ -42,6 +42,7 @@ class Trouble(Enum):
     STALLED = "nothing comes any more, though the connection stays"
     ENDED = "the other side ended the stream"
     LOST = "the connection was lost"
+    CLOSED = "this program has closed it"
     CHANGED = "the codec or the size of the pictures changed"
 
 
