@@ -14,20 +14,18 @@ from typing import Any
 
 import pytest
 from srt_sender import free_port, sending
+from watched_feed import Watch, watching
 
 from clipstream.errors import InputError
 from clipstream.media.live import connection
 from clipstream.media.live.address import LiveAddress, check_public
 from clipstream.media.live.connection import LiveConnection
 from clipstream.media.live.connection_options import ConnectionOptions
-from clipstream.media.live.feed import LiveFeed
 from clipstream.media.live.srt import SrtReading
 from clipstream.media.live.srt_library import SrtClosedError, SrtError, SrtSocket, load_library
-from clipstream.media.live.status import FeedState
 from clipstream.media.live.troubles import ConnectionProblem, Trouble
-from clipstream.media.slices import FrameRequest, MediaNeeds, Slice
 from clipstream.testing import wait_until
-from clipstream.testing.media import Sound, Video, even_times, make_clip, numbered, read_number, tone
+from clipstream.testing.media import Sound, Video, even_times, make_clip, numbered, tone
 
 RATE_HZ = 15
 OPTIONS = ConnectionOptions(open_s=2, stall_s=1)
@@ -50,54 +48,10 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_clip(path, Video(even_times(60, RATE_HZ), numbered, gop=5, b_frames=0), Sound(((0, 4),), tone()))
 
 
-class Watched:
-    """A feed of numbered pictures."""
-
-    def __init__(self, url: str, options: ConnectionOptions = OPTIONS) -> None:
-        needs = MediaNeeds((FrameRequest(160, "gray", None),), None)
-        self.feed = LiveFeed(LiveAddress.parse(url), "cam", needs, options=options)
-        self.slices = list[Slice]()
-
-    def has(self, pictures: int) -> bool:
-        self.slices += self.feed.take()
-        return len(self.numbers) >= pictures
-
-    def problem(self) -> str:
-        """Wait for the end, and return what it says."""
-        wait_until(lambda: self.feed.status.state is FeedState.ENDED)
-        *_, last = self.feed.take()
-        assert last.end is not None
-        return last.end.problem or ""
-
-    def until(self, *, connections: int = 0, trouble: Trouble | None = None) -> float:
-        """Wait until it was connected so often, or for a trouble, and return how long that took in seconds."""
-        start_s = monotonic()
-        wait_until(lambda: self._is(connections, trouble), 12)
-        return monotonic() - start_s
-
-    def _is(self, connections: int, trouble: Trouble | None) -> bool:
-        status = self.feed.status
-        if trouble is not None:
-            return status.trouble is trouble
-        return status.connections >= connections and status.state is FeedState.RUNNING
-
-    @property
-    def numbers(self) -> list[int]:
-        batches = [batch for item in self.slices if item.end is None for batch in item.frames.values()]
-        return [read_number(picture) for batch in batches for picture in batch.pixels[batch.lead :]]
-
-
 @pytest.fixture
-def watch() -> Iterator[Callable[[str], Watched]]:
-    opened: list[Watched] = []
-
-    def start(url: str, options: ConnectionOptions = OPTIONS) -> Watched:
-        opened.append(Watched(url, options))
-        return opened[-1]
-
-    yield start
-    for one in opened:
-        one.feed.close()
+def watch() -> Iterator[Watch]:
+    with watching(OPTIONS) as start:
+        yield start
 
 
 @pytest.fixture
@@ -120,7 +74,7 @@ def trouble_of(url: str, options: ConnectionOptions = OPTIONS) -> Trouble:
 
 
 def test_every_picture_of_a_sender_that_is_called_comes_and_closing_is_prompt(
-    clip: Path, port: int, watch: Callable[[str], Watched]
+    clip: Path, port: int, watch: Watch
 ) -> None:
     with sending(listener(port), clip):
         cam = watch(caller(port))
@@ -131,9 +85,7 @@ def test_every_picture_of_a_sender_that_is_called_comes_and_closing_is_prompt(
     assert {(later - earlier) % 60 for earlier, later in pairwise(cam.numbers[:20])} == {1}
 
 
-def test_a_sender_that_stalls_ends_and_comes_back_is_read_on(
-    clip: Path, port: int, watch: Callable[[str], Watched]
-) -> None:
+def test_a_sender_that_stalls_ends_and_comes_back_is_read_on(clip: Path, port: int, watch: Watch) -> None:
     with sending(listener(port), clip) as sender:
         cam = watch(caller(port))
         cam.until(connections=1)
@@ -153,9 +105,7 @@ def test_nobody_who_is_called_is_silent_and_so_is_who_sends_nothing(port: int) -
         assert trouble_of(caller(port), ConnectionOptions(open_s=0.3, stall_s=0.3)) is Trouble.SILENT
 
 
-def test_senders_that_call_come_and_go_and_a_port_is_heard_again_at_once(
-    clip: Path, port: int, watch: Callable[[str], Watched]
-) -> None:
+def test_senders_that_call_come_and_go_and_a_port_is_heard_again_at_once(clip: Path, port: int, watch: Watch) -> None:
     cam = watch(listener(port))
     cam.until(trouble=Trouble.UNCALLED)
     for connections in (1, 2):
@@ -178,7 +128,7 @@ def test_a_port_that_another_program_has_is_said_to_be_in_use() -> None:
 
 
 def test_a_passphrase_lets_in_a_wrong_one_is_told_apart_and_neither_is_shown(
-    clip: Path, port: int, watch: Callable[[str], Watched], capsys: pytest.CaptureFixture[str]
+    clip: Path, port: int, watch: Watch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with sending(listener(port, f"passphrase={HIDDEN}", "pbkeylen=32"), clip):
         wrong = watch(caller(port, "passphrase=wrong%20horse%20battery"))
@@ -260,9 +210,7 @@ def test_closing_ends_what_waits_in_another_thread(port: int) -> None:
     assert met
 
 
-def test_closing_ends_the_wait_for_a_sender_and_says_that_none_has_called(
-    port: int, watch: Callable[..., Watched]
-) -> None:
+def test_closing_ends_the_wait_for_a_sender_and_says_that_none_has_called(port: int, watch: Watch) -> None:
     cam = watch(listener(port), ConnectionOptions(open_s=60))
     wait_until(lambda: cam.feed.status.attempts == 1)
     cam.feed.close()
@@ -273,7 +221,7 @@ def test_closing_ends_the_wait_for_a_sender_and_says_that_none_has_called(
 @pytest.mark.parametrize("url", [listener, caller])
 def test_a_feed_that_the_end_of_the_program_breaks_off_logs_nothing(
     port: int,
-    watch: Callable[..., Watched],
+    watch: Watch,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     url: Callable[[int], str],
@@ -354,7 +302,7 @@ def test_a_value_that_the_library_refuses_is_named() -> None:
     assert "horse" not in str(told.value)
 
 
-def test_a_feed_whose_address_cannot_be_right_ends_and_says_so(port: int, watch: Callable[..., Watched]) -> None:
+def test_a_feed_whose_address_cannot_be_right_ends_and_says_so(port: int, watch: Watch) -> None:
     assert (
         watch(caller(port, "mss=10")).problem().endswith("libsrt does not take this value of option mss; give another")
     )

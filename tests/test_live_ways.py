@@ -14,18 +14,17 @@ from time import monotonic
 
 import av
 import pytest
+from watched_feed import Watch, Watched, watching
 
 from clipstream.media.live import connection
 from clipstream.media.live.address import LiveAddress
 from clipstream.media.live.connection import LiveConnection
 from clipstream.media.live.connection_options import ConnectionOptions
-from clipstream.media.live.feed import LiveFeed
 from clipstream.media.live.status import FeedState
 from clipstream.media.live.troubles import ConnectionProblem, Trouble
 from clipstream.media.recording.templates import note_tracks
-from clipstream.media.slices import FrameBatch, FrameRequest, MediaNeeds, Slice
 from clipstream.testing import HttpServer, RtspServer, wait_until
-from clipstream.testing.media import Sound, Video, even_times, make_clip, numbered, read_number, tone
+from clipstream.testing.media import Sound, Video, even_times, make_clip, numbered, tone
 
 RATE_HZ = 15
 OPTIONS = ConnectionOptions(open_s=1, stall_s=1)
@@ -62,42 +61,10 @@ def trouble_of(url: str, options: ConnectionOptions = OPTIONS) -> Trouble:
     return told.value.trouble
 
 
-class Watched:
-    """A feed of numbered pictures."""
-
-    def __init__(self, url: str, options: ConnectionOptions) -> None:
-        needs = MediaNeeds((FrameRequest(160, "gray", None),), None)
-        self.feed = LiveFeed(LiveAddress.parse(url), "cam", needs, options=options)
-        self.slices = list[Slice]()
-
-    def has(self, pictures: int) -> bool:
-        self.slices += self.feed.take()
-        return len(self.numbers) >= pictures
-
-    @property
-    def numbers(self) -> list[int]:
-        return [read_number(picture) for batch in self._batches for picture in batch.pixels[batch.lead :]]
-
-    @property
-    def times_s(self) -> list[float]:
-        return [float(time_s) for batch in self._batches for time_s in batch.pts_s[batch.lead :]]
-
-    @property
-    def _batches(self) -> list[FrameBatch]:
-        return [batch for item in self.slices if item.end is None for batch in item.frames.values()]
-
-
 @pytest.fixture
-def watch() -> Iterator[Callable[..., Watched]]:
-    opened: list[Watched] = []
-
-    def start(url: str, options: ConnectionOptions = OPTIONS) -> Watched:
-        opened.append(Watched(url, options))
-        return opened[-1]
-
-    yield start
-    for one in opened:
-        one.feed.close()
+def watch() -> Iterator[Watch]:
+    with watching(OPTIONS) as start:
+        yield start
 
 
 def assert_all_came(cam: Watched, pictures: int = 20) -> None:
@@ -142,7 +109,7 @@ def sender(clip: Path) -> Iterator[Callable[[int], Event]]:
 
 
 def test_udp_is_read_stalls_when_the_sender_stops_and_goes_on_when_it_is_back(
-    sender: Callable[[int], Event], watch: Callable[..., Watched]
+    sender: Callable[[int], Event], watch: Watch
 ) -> None:
     port = open_port()
     stop = sender(port)
@@ -162,7 +129,7 @@ def test_udp_on_which_nothing_comes_is_silent_and_a_port_in_use_is_said_to_be() 
         assert trouble_of(f"udp://127.0.0.1:{taken.getsockname()[1]}") is Trouble.BUSY
 
 
-def test_rtsp_is_read_over_udp_where_that_is_asked(clip: Path, watch: Callable[..., Watched]) -> None:
+def test_rtsp_is_read_over_udp_where_that_is_asked(clip: Path, watch: Watch) -> None:
     with RtspServer(clip) as server:
         cam = watch(server.url, ConnectionOptions(udp=True, open_s=3, stall_s=1))
         assert_all_came(cam)
@@ -170,7 +137,7 @@ def test_rtsp_is_read_over_udp_where_that_is_asked(clip: Path, watch: Callable[.
 
 @pytest.mark.parametrize("kind", ["rtsps", "https"])
 def test_a_certificate_that_nobody_vouches_for_is_refused_and_one_that_is_vouched_for_is_not(
-    clip: Path, certificate: Path, watch: Callable[..., Watched], monkeypatch: pytest.MonkeyPatch, kind: str
+    clip: Path, certificate: Path, watch: Watch, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     with RtspServer(clip, certificate=certificate) as camera, HttpServer(certificate) as web:
         url = camera.url if kind == "rtsps" else web.add_live("cam", clip, loop=True)
@@ -181,7 +148,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused_and_one_that_is_vouche
 
 
 def test_of_a_playlist_of_several_qualities_the_best_is_read_and_the_others_are_fetched_no_more(
-    clip: Path, tmp_path: Path, watch: Callable[..., Watched]
+    clip: Path, tmp_path: Path, watch: Watch
 ) -> None:
     with HttpServer() as server:
         lines = ["#EXTM3U"]
@@ -220,7 +187,7 @@ def jpeg(number: int) -> bytes:
     return bytes(encoder.encode(picture)[0])
 
 
-def test_pictures_that_come_without_times_have_the_time_at_which_they_come(watch: Callable[..., Watched]) -> None:
+def test_pictures_that_come_without_times_have_the_time_at_which_they_come(watch: Watch) -> None:
     sent_s: list[float] = []
     over = Event()
 
@@ -268,9 +235,7 @@ def test_a_device_that_is_not_there_is_said_to_be_missing() -> None:
     assert trouble_of("/dev/video99") is Trouble.NO_DEVICE
 
 
-def test_a_connection_that_is_made_again_is_open_with_its_first_picture(
-    tmp_path: Path, watch: Callable[..., Watched]
-) -> None:
+def test_a_connection_that_is_made_again_is_open_with_its_first_picture(tmp_path: Path, watch: Watch) -> None:
     slow = make_clip(tmp_path / "slow.mp4", Video(even_times(20, 10), numbered, gop=20, b_frames=0))
     with RtspServer(slow) as server:
         cam = watch(server.url, ConnectionOptions(open_s=3, stall_s=2))
